@@ -1,0 +1,60 @@
+"""Trains, compares, explains and ships small-image classifiers on the computer you have."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tinyscope.api import compare as compare
+    from tinyscope.api import evaluate as evaluate
+    from tinyscope.api import run as run
+    from tinyscope.data.catalogue import load as load
+    from tinyscope.data.dataset import ImageDataset as ImageDataset
+    from tinyscope.data.dataset import Splits as Splits
+    from tinyscope.evaluation.evaluation import Evaluation as Evaluation
+    from tinyscope.plan.recipe import Recipe as Recipe
+    from tinyscope.plan.recipe_book import recipe as recipe
+    from tinyscope.plan.study import Study as Study
+    from tinyscope.report.page import write_report as write_report
+    from tinyscope.runs.run import Run as Run
+    from tinyscope.shipping.classifier import (
+        Classifier as Classifier,
+    )
+    from tinyscope.shipping.classifier import (
+        load_classifier as load_classifier,
+    )
+    from tinyscope.training.trainer import train as train
+
+_HOMES = {
+    "Classifier": "shipping.classifier",
+    "Evaluation": "evaluation.evaluation",
+    "ImageDataset": "data.dataset",
+    "Recipe": "plan.recipe",
+    "Run": "runs.run",
+    "Splits": "data.dataset",
+    "Study": "plan.study",
+    "compare": "api",
+    "evaluate": "api",
+    "load": "data.catalogue",
+    "load_classifier": "shipping.classifier",
+    "recipe": "plan.recipe_book",
+    "run": "api",
+    "train": "training.trainer",
+    "write_report": "report.page",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for: `tinyscope --help` starts at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tinyscope.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

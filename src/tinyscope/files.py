@@ -1,0 +1,86 @@
+"""Files that are written whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tinyscope.errors import StorageError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of `path` once it is complete and on the disk.
+
+    Whatever ends the writing early (a full disk, Ctrl-C, the power), `path` is as it was before.
+
+    Raises:
+        StorageError: it cannot be written; the disk is full, say.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}. What it held before is kept."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes plain JSON values, indented, with no NaN or infinity.
+
+    Raises:
+        StorageError: it cannot be written.
+        ValueError: a number is not finite.
+    """
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table of plain JSON values in a file.
+
+    Raises:
+        StorageError: there is no such file, or it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}.") from None
+    if not isinstance(content, dict):
+        raise StorageError(f"{path} is damaged: it holds no table of values.")
+    return content
+
+
+def _umask() -> int:
+    """The process's umask; the only portable way to read it is to set it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

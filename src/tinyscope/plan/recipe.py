@@ -1,0 +1,230 @@
+"""Recipe: every choice that changes the result of a training, and nothing else."""
+
+import hashlib
+import json
+import math
+import operator
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from tinyscope.errors import InputError, nearest, unknown
+
+
+def _number(default: Any, **limits: float) -> Any:
+    """A field whose values are held within `limits`, by the words of `_WITHIN`."""
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice that changes the result of a training.
+
+    Device, paths and workers are not here: they change how long it takes, not what comes out.
+
+    Raises:
+        InputError: a value has the wrong type, is out of range, or contradicts another.
+    """
+
+    model: str = "compact-cnn"
+    """A name of `tinyscope list models`."""
+    layers: tuple[str, ...] = ()
+    """The network itself where `model = "layer-stack"`: "conv 32 3x3 same relu", "maxpool 2" …"""
+    initializer: Literal["he-normal", "glorot-uniform", "torch"] = "he-normal"
+    """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras'."""
+    normalization: Literal["standard", "unit"] = "standard"
+    """Pixels less their channel's mean over its deviation on the training images, or over 255."""
+
+    horizontal_flip: bool = False
+    """Half of the images of a batch are mirrored left to right."""
+    vertical_flip: bool = False
+    """Half of the images of a batch are mirrored top to bottom."""
+    shift: int = _number(0, at_least=0)
+    """Pixels, at most, by which an image moves along either axis; the border is reflected."""
+    rotation: float = _number(0.0, at_least=0, at_most=180)
+    """Degrees, at most, either way."""
+    zoom: float = _number(0.0, at_least=0, at_most=0.9)
+    """Share, at most, by which an image shrinks or grows."""
+    cutout: int = _number(0, at_least=0)
+    """Side in pixels of a square that is blanked at a random place."""
+
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "sgd"
+    """What turns gradients into steps."""
+    learning_rate: float = _number(0.1, at_least=0)
+    """Before the schedule's factor."""
+    momentum: float = _number(0.9, at_least=0, below=1)
+    """Of "sgd" and "rmsprop"."""
+    nesterov: bool = True
+    """Nesterov's form of momentum, of "sgd" only."""
+    weight_decay: float = _number(5e-4, at_least=0)
+    """Per step, on kernels, not on biases and norms; decoupled from the gradient in "adamw"."""
+    rho: float = _number(0.9, at_least=0, below=1)
+    """Decay of the mean squared gradient of "rmsprop"."""
+    beta_1: float = _number(0.9, at_least=0, below=1)
+    """Decay of the mean gradient of "adam" and "adamw"."""
+    beta_2: float = _number(0.999, at_least=0, below=1)
+    """Decay of the mean squared gradient of "adam" and "adamw"."""
+    epsilon: float = _number(1e-7, above=0)
+    """Keeps the division by a root of "rmsprop", "adam" and "adamw" finite."""
+
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] = "constant"
+    """The learning rate's factor over the training."""
+    warmup: float = _number(0.0, at_least=0, at_most=1)
+    """Share of all steps in which the rate rises; of "cosine" and "one-cycle"."""
+    step_epochs: int = _number(10, at_least=1)
+    """Epochs between two steps of the schedule "step"."""
+    step_factor: float = _number(0.1, at_least=0, at_most=1)
+    """Factor of each step of the schedule "step"."""
+    plateau_patience: int | None = _number(None, at_least=1)
+    """Epochs without a lower validation loss before the rate is reduced; none: never."""
+    plateau_factor: float = _number(0.1, at_least=0, at_most=1)
+    """Factor of such a reduction."""
+    plateau_minimum: float = _number(0.0, at_least=0)
+    """The rate that no reduction goes below."""
+
+    epochs: int = _number(20, at_least=1)
+    """Passes over the training images, at most."""
+    batch_size: int = _number(128, at_least=1)
+    """Images a step."""
+    early_stopping_patience: int | None = _number(None, at_least=1)
+    """Epochs without a lower validation loss before training ends with the best epoch's weights."""
+    label_smoothing: float = _number(0.0, at_least=0, at_most=0.99)
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """ "balanced" weighs an image's loss by N / (K x the images of its class)."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of the arithmetic. "auto" becomes one of the others before a run is named."""
+
+    def __post_init__(self) -> None:
+        problems = faults(self.as_dict())
+        if problems:
+            raise InputError(" ".join(problems))
+        for key in KEYS:
+            object.__setattr__(self, key, _stored(key, getattr(self, key)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field by name, as plain JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def changed(self, changes: Mapping[str, Any]) -> "Recipe":
+        """This recipe with some fields replaced.
+
+        Raises:
+            InputError: a key is unknown, or a value does not fit.
+        """
+        problems = faults(changes, partly=True)
+        if problems:
+            raise InputError(" ".join(problems))
+        return replace(self, **changes)
+
+    def difference(self, other: "Recipe") -> dict[str, Any]:
+        """The fields of this recipe that are not as in `other`."""
+        theirs = other.as_dict()
+        return {key: value for key, value in self.as_dict().items() if value != theirs[key]}
+
+
+NONE = "none"
+"""How TOML and the command line spell None, which they have no word for."""
+
+KEYS = tuple(entry.name for entry in fields(Recipe))
+"""The name of every choice."""
+
+_TYPES = get_type_hints(Recipe)
+_RANGES = {entry.name: entry.metadata for entry in fields(Recipe)}
+_WITHIN = {
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "at_most": operator.le,
+    "below": operator.lt,
+}
+
+
+def faults(values: Mapping[str, Any], *, partly: bool = False) -> list[str]:
+    """One sentence for each thing that is wrong with `values` as (part of) a recipe.
+
+    Args:
+        values: fields by name, as they come from TOML, JSON or the command line.
+        partly: only single values are judged, not whether they fit one another.
+    """
+    problems = [problem for key in values if (problem := fault_of(key, values[key]))]
+    if partly or problems:
+        return problems
+    if (values["model"] == "layer-stack") != bool(values["layers"]):
+        problems.append('"layers" and model = "layer-stack" come together or not at all.')
+    if values["schedule"] == "one-cycle" and not 0 < values["warmup"] < 1:
+        problems.append('schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.')
+    if values["warmup"] and values["schedule"] not in ("cosine", "one-cycle"):
+        problems.append('warmup belongs to the schedules "cosine" and "one-cycle".')
+    if values["nesterov"] and values["optimizer"] == "sgd" and not values["momentum"]:
+        problems.append("nesterov = true needs a momentum above 0.")
+    return problems
+
+
+def fault_of(key: str, value: Any) -> str | None:
+    """What is wrong with one field, as a sentence, or None."""
+    if key not in _TYPES:
+        return unknown("recipe key", key, KEYS, see="tinyscope list recipes")
+    kind, or_none = _TYPES[key], ""
+    if get_origin(kind) in (Union, types.UnionType):
+        if value is None or value == NONE:
+            return None
+        kind = next(part for part in get_args(kind) if part is not type(None))
+        or_none = f', or "{NONE}"'
+    given = f"{key} = {spelled(value)}"
+    if get_origin(kind) is Literal:
+        return None if value in get_args(kind) else _no_choice(given, value, get_args(kind))
+    if get_origin(kind) is tuple:
+        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+            return None
+        return f'{given} is not a list of texts, such as ["flatten", "dense 64 relu"].'
+    numeric = (int, float) if kind is float else (kind,)
+    if not isinstance(value, numeric) or (isinstance(value, bool) and kind is not bool):
+        return f"{given} is not {_KINDS[kind]}{or_none}."
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{given} is not a finite number."
+    limits = _RANGES[key]
+    if all(_WITHIN[word](value, limit) for word, limit in limits.items()):
+        return None
+    allowed = ", ".join(f"{word.replace('_', ' ')} {limit:g}" for word, limit in limits.items())
+    return f"{given} is out of range: {allowed}{or_none}."
+
+
+def _no_choice(given: str, value: Any, choices: tuple[str, ...]) -> str:
+    guess = nearest(str(value), choices)
+    hint = f' Did you mean "{guess}"?' if guess else ""
+    return f"{given} is none of {', '.join(map(spelled, choices))}.{hint}"
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def spelled(value: Any) -> str:
+    """A value as a study file spells it, for messages; on one line whatever it holds."""
+    if isinstance(value, (str, bool, list, tuple, dict)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _stored(key: str, value: Any) -> Any:
+    """The one form of a value that has several, so that equal recipes are hashed alike."""
+    if value == NONE and _TYPES[key] is not str:
+        return None
+    if _TYPES[key] is float:
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def identity(recipe: Recipe, *, data_fingerprint: str, seed: int) -> str:
+    """Eight hexadecimal digits that name what a run will compute.
+
+    The whole recipe is hashed, not its difference from the defaults: a default that changes later
+    never gives an old result a new meaning.
+
+    Raises:
+        InputError: the recipe's precision is not resolved yet.
+    """
+    if recipe.precision == "auto":
+        raise InputError('precision = "auto" has to be resolved before a run is named.')
+    content = {"recipe": recipe.as_dict(), "data": data_fingerprint, "seed": seed}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

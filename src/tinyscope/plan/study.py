@@ -1,0 +1,147 @@
+"""Study: a question, the data, a base recipe and its variations; TOML in and out."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tinyscope.errors import InputError, nearest
+from tinyscope.plan.recipe import KEYS, NONE, Recipe, faults, spelled
+from tinyscope.plan.recipe_book import recipe
+from tinyscope.plan.study_faults import Fault, Place, grid_points, study_faults
+
+_SETTABLE = ("validation", "split_seed", "size", "base")
+"""Keys of a study that `--set` reaches beside those of its recipes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A question, and everything that is trained to answer it.
+
+    Raises:
+        InputError: a value is of the wrong type or out of range; all such faults at once.
+    """
+
+    name: str
+    """Of the study's folder below `tinyscope-runs/`."""
+    question: str = ""
+    """What the study is to find out."""
+    data: str = "digits"
+    """A name of `tinyscope list datasets`, or a path."""
+    recipe: str = "plain"
+    """The base, a name of `tinyscope list recipes`."""
+    variations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """For each variation, the recipe keys that it changes."""
+    grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    """Recipe keys with values; every combination is a variation."""
+    base: bool = True
+    """Whether the unchanged base runs too, as the variation "base"."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One run of every variation each; a count stands for the first ones. The lowest one ships."""
+    validation: float = 0.1
+    """Share of the training images that is set apart to choose by; 0 for none."""
+    split_seed: int = 0
+    """Cuts the validation images, whatever a run's own seed is."""
+    size: int | None = None
+    """Side in pixels that images are brought to; None leaves it to the data set."""
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Test accuracies, as fractions, that others published, by variation."""
+    published_source: str = ""
+    """Where those figures come from."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Recipe keys that win over the base and over every variation (`--set`)."""
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
+            raise InputError(f"{spelled(self.name)} cannot name a study: it names a folder.")
+        self._refuse(study_faults(_plain(self)))
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        object.__setattr__(self, "seeds", tuple(seeds))
+
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipe of every variation, in the study's order.
+
+        Raises:
+            InputError: the keys of a variation contradict one another.
+        """
+        self._refuse(self.contradictions())
+        base = recipe(self.recipe)
+        return {name: base.changed(change) for name, change in self._changes().items()}
+
+    def contradictions(self) -> list[Fault]:
+        """The keys of a variation that do not fit one another, each with its place in a file."""
+        base = recipe(self.recipe).as_dict()
+        found: list[Fault] = []
+        for name, change in self._changes().items():
+            place: Place = ("overrides",) if name == "base" else ("grid",)
+            if name in self.variations:
+                place = ("variations", name)
+            texts = faults({**base, **change})
+            found += [(place, f'variation "{name}": {text}') for text in texts]
+        return found
+
+    def _changes(self) -> dict[str, dict[str, Any]]:
+        """What each variation changes of the base recipe, in the study's order."""
+        changes: dict[str, Mapping[str, Any]] = {"base": {}} if self.base else {}
+        changes |= {**self.variations, **grid_points(self.grid)}
+        return {name: {**change, **self.overrides} for name, change in changes.items()}
+
+    def _refuse(self, found: Sequence[Fault]) -> None:
+        if found:
+            raise InputError(f"Study {self.name}: " + " ".join(text for _, text in found))
+
+    def with_overrides(self, changes: Mapping[str, Any]) -> "Study":
+        """This study with some of its own keys, or recipe keys of all its variations, replaced.
+
+        Raises:
+            InputError: a key is unknown, or a value does not fit.
+        """
+        own = {key: value for key, value in changes.items() if key in _SETTABLE}
+        recipe_keys = {key: value for key, value in changes.items() if key not in _SETTABLE}
+        for key in recipe_keys:
+            if key not in KEYS and (guess := nearest(key, (*KEYS, *_SETTABLE))) in _SETTABLE:
+                raise InputError(
+                    f'Unknown key "{key}". Did you mean "{guess}"? Besides recipe keys there are '
+                    f"{', '.join(_SETTABLE)}."
+                )
+        problems = faults(recipe_keys, partly=True)
+        if problems:
+            raise InputError(" ".join(problems))
+        if own.get("size") == NONE:
+            own["size"] = None
+        return replace(self, **own, overrides={**self.overrides, **recipe_keys})
+
+    def as_toml(self) -> str:
+        """The study file that reads back as this study (its name is the file's)."""
+        lines = []
+        tables: dict[str, Mapping[str, Any]] = {}
+        for key, value in _plain(self).items():
+            if value is None:
+                continue
+            if key == "variations":
+                tables |= {f"variations.{_key(name)}": body for name, body in value.items()}
+            elif isinstance(value, Mapping):
+                tables |= {key: value} if value else {}
+            else:
+                lines.append(f"{key} = {_value(value)}")
+        for title, body in tables.items():
+            lines += ["", f"[{title}]"]
+            lines += [f"{_key(key)} = {_value(value)}" for key, value in body.items()]
+        return "\n".join(lines) + "\n"
+
+
+def _plain(study: Study) -> dict[str, Any]:
+    return {key: getattr(study, key) for key in Study.__dataclass_fields__ if key != "name"}
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_value(part) for part in value)}]"
+    # What JSON writes is TOML, but for None and for one control character that it leaves as it is.
+    text = json.dumps(NONE if value is None else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

@@ -1,0 +1,135 @@
+"""Study files: a built-in name or a path to a Study, every fault of a file named at once."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tinyscope.errors import InputError, nearest, unknown
+from tinyscope.plan.study import Study
+from tinyscope.plan.study_faults import Choices, Place, study_faults
+
+
+def built_in() -> dict[str, str]:
+    """The text of every built-in study file, by the study's name."""
+    folder = resources.files("tinyscope.plan") / "studies"
+    files = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in files
+        if entry.name.endswith(".toml")
+    }
+
+
+def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> Study:
+    """The built-in study of that name, or the one in that `.toml` file.
+
+    Args:
+        name_or_path: "quickstart", or "my-study.toml".
+        choices: recipe keys with the values that exist; plan itself knows no models.
+
+    Raises:
+        InputError: there is no such study, or its file has faults; all are named with their lines.
+    """
+    given = str(name_or_path)
+    texts = built_in()
+    if given in texts:
+        return parse(texts[given], name=given, file=f"{given}.toml", choices=choices)
+    path = Path(given)
+    if path.suffix != ".toml":
+        known = unknown("study", given, texts, see="tinyscope list studies")
+        named = path.suffix or path.exists()
+        raise InputError(f"{known} A study file's name ends in .toml." if named else known)
+    if not path.is_file():
+        raise InputError(_no_file(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{given} cannot be read as UTF-8 text: {error}.") from None
+    return parse(text, name=path.stem, file=given, choices=choices)
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder; expected a study file."
+    beside = [each.name for each in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    guess = nearest(path.name, beside)
+    hint = f"Did you mean {path.with_name(guess)}? " if guess else ""
+    see = 'Run "tinyscope list studies" to see those that come along.'
+    return f"There is no study file {path}. {hint}{see}"
+
+
+def parse(
+    text: str,
+    *,
+    name: str,
+    file: str,
+    choices: Choices | None = None,
+) -> Study:
+    """The study that a TOML text spells.
+
+    Args:
+        text: the file's content.
+        name: of the study.
+        file: how messages call the file.
+        choices: as for `load_study`.
+
+    Raises:
+        InputError: the text is not TOML, or has faults; all are named with their lines.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file} is not TOML: {error}.") from None
+    found = study_faults(values, choices)
+    if not found:
+        study = Study(name=name, **values)
+        found = study.contradictions()
+    if found:
+        lines = _line_numbers(text)
+        told = sorted((_line(lines, place), text) for place, text in found)
+        raise InputError(" ".join(f"{file}:{line}: {text}" for line, text in told))
+    return study
+
+
+def _line_numbers(text: str) -> dict[Place, int]:
+    """The line on which each table and key of a sound TOML text begins.
+
+    tomllib tells no places. But a piece of the text that begins with a statement is TOML by itself
+    only once the statement is complete, so that each is found by adding lines until it can be read.
+    """
+    numbers: dict[Place, int] = {}
+    table: Place = ()
+    start, piece = 1, ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        piece += f"{line}\n"
+        try:
+            content = tomllib.loads(piece)
+        except tomllib.TOMLDecodeError:
+            continue
+        places = list(_places(content))
+        above = table
+        if piece.lstrip().startswith("["):
+            above, table = (), places[-1]
+        for place in places:
+            numbers.setdefault((*above, *place), start)
+        start, piece = number + 1, ""
+    return numbers
+
+
+def _places(content: Any) -> Iterator[Place]:
+    """The path of every key below a table, outer ones first."""
+    if isinstance(content, list):  # of tables: [[name]]
+        content = content[0] if content else None
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield (key,)
+            yield from ((key, *inner) for inner in _places(value))
+
+
+def _line(numbers: Mapping[Place, int], place: Place) -> int:
+    """The line of `place`, or of the nearest table around it."""
+    while place and place not in numbers:
+        place = place[:-1]
+    return numbers.get(place, 1)

@@ -1,0 +1,283 @@
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from tinyscope.errors import InputError
+from tinyscope.plan.recipe import KEYS, Recipe, fault_of, faults, identity
+
+OTHER_VALUES: dict[str, Any] = {
+    "model": "resnet-20",
+    "layers": ["flatten"],
+    "initializer": "torch",
+    "normalization": "unit",
+    "horizontal_flip": True,
+    "vertical_flip": True,
+    "shift": 1,
+    "rotation": 5.0,
+    "zoom": 0.1,
+    "cutout": 4,
+    "optimizer": "adamw",
+    "learning_rate": 0.2,
+    "momentum": 0.8,
+    "nesterov": False,
+    "weight_decay": 0.0,
+    "rho": 0.95,
+    "beta_1": 0.8,
+    "beta_2": 0.99,
+    "epsilon": 1e-8,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "step_epochs": 11,
+    "step_factor": 0.2,
+    "plateau_patience": 3,
+    "plateau_factor": 0.2,
+    "plateau_minimum": 1e-5,
+    "epochs": 21,
+    "batch_size": 64,
+    "early_stopping_patience": 5,
+    "label_smoothing": 0.1,
+    "class_weights": "balanced",
+    "precision": "bf16",
+}
+"""For every key, a value that is not the default."""
+
+NEEDED = {"layers": {"model": "layer-stack"}, "warmup": {"schedule": "cosine"}}
+"""Keys that have to go along with some."""
+
+
+def name_of(recipe: Recipe, *, data: str = "d", seed: int = 0) -> str:
+    return identity(recipe, data_fingerprint=data, seed=seed)
+
+
+def test_every_key_has_another_value_in_these_tests() -> None:
+    assert tuple(OTHER_VALUES) == KEYS
+    defaults = Recipe().as_dict()
+    assert [key for key in KEYS if OTHER_VALUES[key] == defaults[key]] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_single_key_changes_the_identity(key: str) -> None:
+    around = Recipe(**{"precision": "fp32", **_sound(NEEDED.get(key, {}))})
+    changed = around.changed({key: OTHER_VALUES[key]})
+    assert name_of(changed) != name_of(around)
+    assert around.changed({}) == around
+
+
+def _sound(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "layers": ("flatten", "relu")} if "model" in values else values
+
+
+def test_data_and_seed_change_the_identity() -> None:
+    recipe = Recipe(precision="fp32")
+    names = {name_of(recipe), name_of(recipe, data="e"), name_of(recipe, seed=1)}
+    assert len(names) == 3
+    assert all(len(name) == 8 and set(name) <= set("0123456789abcdef") for name in names)
+
+
+def test_recipes_that_are_spelled_in_two_ways_have_one_identity() -> None:
+    one = Recipe(
+        model="layer-stack",
+        layers=["flatten"],
+        learning_rate=1,
+        rotation=15,
+        plateau_patience="none",
+        precision="fp32",
+    )
+    other = Recipe(
+        model="layer-stack",
+        layers=("flatten",),
+        learning_rate=1.0,
+        rotation=15.0,
+        plateau_patience=None,
+        precision="fp32",
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    assert name_of(one) == name_of(other)
+
+
+def test_a_run_is_not_named_before_its_precision_is_known() -> None:
+    with pytest.raises(InputError) as caught:
+        name_of(Recipe())
+    assert str(caught.value) == 'precision = "auto" has to be resolved before a run is named.'
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_recipe_comes_back_from_json(key: str) -> None:
+    values = {key: OTHER_VALUES[key], **NEEDED.get(key, {})}
+    recipe = Recipe(**values)
+    stored = json.loads(json.dumps(recipe.as_dict()))
+    assert Recipe(**stored) == recipe
+    assert Recipe().changed(stored) == recipe
+    assert tuple(stored) == KEYS
+
+
+def test_none_is_spelled_out_where_there_is_no_word_for_it() -> None:
+    recipe = Recipe(plateau_patience=3, early_stopping_patience=4)
+    changed = recipe.changed({"plateau_patience": "none", "early_stopping_patience": None})
+    assert changed == Recipe()
+
+
+def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> None:
+    smooth = Recipe(label_smoothing=0.2, epochs=5)
+    assert smooth.difference(Recipe()) == {"epochs": 5, "label_smoothing": 0.2}
+    assert Recipe().difference(smooth) == {"epochs": 20, "label_smoothing": 0.0}
+    assert smooth.difference(smooth) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("epochs", "ten", 'epochs = "ten" is not a whole number.'),
+        ("epochs", 2.5, "epochs = 2.5 is not a whole number."),
+        ("epochs", True, "epochs = true is not a whole number."),
+        ("epochs", None, "epochs = None is not a whole number."),
+        ("epochs", "none", 'epochs = "none" is not a whole number.'),
+        ("epochs", 0, "epochs = 0 is out of range: at least 1."),
+        ("epochs", [1, 2], "epochs = [1, 2] is not a whole number."),
+        ("learning_rate", "0.1", 'learning_rate = "0.1" is not a number.'),
+        ("learning_rate", False, "learning_rate = false is not a number."),
+        ("learning_rate", -1, "learning_rate = -1 is out of range: at least 0."),
+        ("learning_rate", float("nan"), "learning_rate = nan is not a finite number."),
+        ("learning_rate", float("inf"), "learning_rate = inf is not a finite number."),
+        ("momentum", 1, "momentum = 1 is out of range: at least 0, below 1."),
+        ("beta_2", 1.0, "beta_2 = 1.0 is out of range: at least 0, below 1."),
+        ("epsilon", 0, "epsilon = 0 is out of range: above 0."),
+        ("rotation", 181, "rotation = 181 is out of range: at least 0, at most 180."),
+        ("zoom", 1, "zoom = 1 is out of range: at least 0, at most 0.9."),
+        ("label_smoothing", 1, "label_smoothing = 1 is out of range: at least 0, at most 0.99."),
+        ("horizontal_flip", 1, "horizontal_flip = 1 is not true or false."),
+        ("horizontal_flip", "yes", 'horizontal_flip = "yes" is not true or false.'),
+        ("model", 3, "model = 3 is not a text."),
+        (
+            "plateau_patience",
+            0,
+            'plateau_patience = 0 is out of range: at least 1, or "none".',
+        ),
+        (
+            "early_stopping_patience",
+            "never",
+            'early_stopping_patience = "never" is not a whole number, or "none".',
+        ),
+        (
+            "layers",
+            "flatten",
+            'layers = "flatten" is not a list of texts, such as ["flatten", "dense 64 relu"].',
+        ),
+        (
+            "layers",
+            ["flatten", 3],
+            'layers = ["flatten", 3] is not a list of texts, such as ["flatten", "dense 64 relu"].',
+        ),
+        (
+            "optimizer",
+            "addam",
+            'optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw". '
+            'Did you mean "adam"?',
+        ),
+        (
+            "schedule",
+            "zig\nzag",
+            'schedule = "zig\\nzag" is none of "constant", "step", "cosine", "one-cycle".',
+        ),
+        (
+            "precision",
+            16,
+            'precision = 16 is none of "auto", "bf16", "fp32". Did you mean "bf16"?',
+        ),
+        ("class_weights", "none", 'class_weights = "none" is none of "equal", "balanced".'),
+        (
+            "learning_rat",
+            0.1,
+            'Unknown recipe key "learning_rat". Did you mean "learning_rate"? '
+            'Run "tinyscope list recipes" to see all 32.',
+        ),
+        (
+            "zzz",
+            0.1,
+            'Unknown recipe key "zzz". Expected one of 32 names. '
+            'Run "tinyscope list recipes" to see all 32.',
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_with_what_was_expected(
+    key: str, value: Any, told: str
+) -> None:
+    assert fault_of(key, value) == told
+    with pytest.raises(InputError) as caught:
+        Recipe().changed({key: value})
+    assert str(caught.value) == told
+    assert faults({key: value}, partly=True) == [told]
+
+
+@pytest.mark.parametrize("entry", fields(Recipe), ids=lambda entry: entry.name)
+def test_every_key_refuses_what_is_of_no_type_at_all(entry: Any) -> None:
+    assert fault_of(entry.name, {"a": [1]}) is not None
+    assert fault_of(entry.name, entry.default) is None
+    with pytest.raises(InputError):
+        Recipe(**{entry.name: object()})
+
+
+@pytest.mark.parametrize("key", [entry.name for entry in fields(Recipe) if entry.metadata])
+def test_every_number_is_refused_just_outside_its_range(key: str) -> None:
+    limits = Recipe.__dataclass_fields__[key].metadata
+    for word, limit in limits.items():
+        outside = {
+            "at_least": limit - 1,
+            "above": limit,
+            "at_most": limit + 1,
+            "below": limit,
+        }[word]
+        assert f"{key} = {outside} is out of range: " in str(fault_of(key, outside))
+        if word in ("at_least", "at_most"):
+            assert fault_of(key, limit) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"model": "layer-stack"},
+            '"layers" and model = "layer-stack" come together or not at all.',
+        ),
+        (
+            {"layers": ("flatten",)},
+            '"layers" and model = "layer-stack" come together or not at all.',
+        ),
+        (
+            {"schedule": "one-cycle"},
+            'schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.',
+        ),
+        (
+            {"schedule": "one-cycle", "warmup": 1},
+            'schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.',
+        ),
+        ({"warmup": 0.1}, 'warmup belongs to the schedules "cosine" and "one-cycle".'),
+        ({"momentum": 0}, "nesterov = true needs a momentum above 0."),
+    ],
+)
+def test_values_that_contradict_one_another_are_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe(**values)
+    assert str(caught.value) == told
+    with pytest.raises(InputError) as caught:
+        Recipe().changed(values)
+    assert str(caught.value) == told
+
+
+def test_values_that_go_together_are_accepted() -> None:
+    Recipe(model="layer-stack", layers=("flatten",))
+    Recipe(schedule="one-cycle", warmup=0.3)
+    Recipe(schedule="cosine", warmup=1)
+    Recipe(momentum=0, nesterov=False)
+    Recipe(momentum=0, optimizer="adam")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe(epochs=0, batch_size="big")
+    assert str(caught.value) == (
+        'epochs = 0 is out of range: at least 1. batch_size = "big" is not a whole number.'
+    )

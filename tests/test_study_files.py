@@ -1,0 +1,275 @@
+from pathlib import Path
+
+import pytest
+
+from tinyscope.errors import InputError
+from tinyscope.models import zoo
+from tinyscope.plan.study import Study
+from tinyscope.plan.study_files import built_in, load_study, parse
+
+CHOICES = {"model": zoo.NAMES}
+
+
+def told(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(text, name="s", file="s.toml", choices=CHOICES)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_every_built_in_study_can_be_planned_and_its_models_exist(name: str) -> None:
+    study = load_study(name, choices=CHOICES)
+    assert study.name == name
+    assert study.question.endswith("?")
+    recipes = study.recipes()
+    assert len(recipes) >= 2
+    assert set(study.published) <= set(recipes)
+    for recipe in recipes.values():
+        side = 8 if study.data == "digits" else 32
+        zoo.build(
+            recipe.model, layers=recipe.layers, channels=3, classes=10, height=side, width=side
+        )
+
+
+def test_the_studies_that_the_documentation_names_come_along() -> None:
+    assert {"demo", "plain-cnns", "quickstart"} <= set(built_in())
+    assert list(built_in()) == sorted(built_in())
+
+
+def test_a_study_file_is_read_and_named_after_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "smooth or not.toml"
+    path.write_text(
+        'question = "Größer?"\nrecipe = "compact"\nseeds = 2\n'
+        "[variations.smooth]\nlabel_smoothing = 0.2\n[grid]\nlearning_rate = [0.5, 1.0]\n",
+        encoding="utf-8",
+    )
+    study = load_study(path)
+    assert study == load_study(str(path))
+    assert (study.name, study.question, study.seeds) == ("smooth or not", "Größer?", (0, 1))
+    assert list(study.recipes()) == ["base", "smooth", "learning_rate=0.5", "learning_rate=1.0"]
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_or_has_windows_line_ends_is_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b'\xef\xbb\xbfquestion = "Why?"\r\nseeds = 1\r\n')
+    assert load_study(path) == Study(name="a", question="Why?", seeds=(0,))
+
+
+def test_an_unknown_study_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(InputError) as caught:
+        load_study("quick-start")
+    assert str(caught.value) == (
+        'Unknown study "quick-start". Did you mean "quickstart"? '
+        f'Run "tinyscope list studies" to see all {len(built_in())}.'
+    )
+
+
+def test_a_file_of_another_kind_is_told_what_a_study_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "zzzzzzzzzzzzzzzz.yaml"
+    path.write_text("a: b")
+    with pytest.raises(InputError) as caught:
+        load_study(path)
+    count = len(built_in())
+    assert str(caught.value) == (
+        f'Unknown study "{path}". Expected one of {count} names. '
+        f'Run "tinyscope list studies" to see all {count}. A study file\'s name ends in .toml.'
+    )
+
+
+def test_a_study_file_that_is_not_there_is_told_with_the_nearest_one_beside_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "smooth.toml").write_text("")
+    (tmp_path / "other.txt").write_text("")
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "smoth.toml")
+    assert str(caught.value) == (
+        f"There is no study file {tmp_path / 'smoth.toml'}. Did you mean "
+        f"{tmp_path / 'smooth.toml'}? "
+        'Run "tinyscope list studies" to see those that come along.'
+    )
+
+
+def test_a_study_file_in_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "no" / "a.toml")
+    assert str(caught.value) == (
+        f"There is no study file {tmp_path / 'no' / 'a.toml'}. "
+        'Run "tinyscope list studies" to see those that come along.'
+    )
+
+
+def test_a_folder_is_no_study_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").mkdir()
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "a.toml")
+    assert str(caught.value) == f"{tmp_path / 'a.toml'} is a folder; expected a study file."
+
+
+def test_a_file_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b'question = "Gr\xf6\xdfer?"\n')
+    with pytest.raises(InputError) as caught:
+        load_study(path)
+    assert str(caught.value) == (
+        f"{path} cannot be read as UTF-8 text: 'utf-8' codec can't decode byte 0xf6 in position "
+        "14: invalid start byte."
+    )
+
+
+def test_a_file_that_is_no_toml_is_told_with_the_place() -> None:
+    assert told('question = "a"\nseeds 3\n') == (
+        "s.toml is not TOML: Expected '=' after a key in a key/value pair (at line 2, column 7)."
+    )
+
+
+EIGHT_FAULTS = """\
+# seeds = 0        an "=" in a comment is no key
+questoin = "Why [x] = y?"   # [grid] is no header here
+'seeds' = 0
+validation = 1.5  # = 2
+
+[ variations . "lr=0.5" ]  # [x]
+epochs = "ten"
+"learning_rate" = -1
+[variations]
+other.optimizer = "addam"
+inline = { shift = 1, momentum = "=" }
+[grid]
+batch_size = [
+  32,  # seeds = 1
+  0,
+]
+"""
+
+
+def test_eight_faults_of_different_kinds_are_told_at_once_with_their_lines() -> None:
+    assert told(EIGHT_FAULTS) == " ".join(
+        [
+            's.toml:2: Unknown study key "questoin". Did you mean "question"? The keys are '
+            "question, data, recipe, base, validation, split_seed, size, published_source, seeds, "
+            "variations, grid, overrides, published.",
+            "s.toml:3: seeds = 0 is neither a count from 1 to 1000 nor a list of different whole "
+            "numbers from 0.",
+            "s.toml:4: validation = 1.5 is out of range: at least 0, below 1.",
+            's.toml:7: epochs = "ten" is not a whole number.',
+            "s.toml:8: learning_rate = -1 is out of range: at least 0.",
+            's.toml:10: optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw". '
+            'Did you mean "adam"?',
+            's.toml:11: momentum = "=" is not a number.',
+            "s.toml:13: batch_size = 0 is out of range: at least 1.",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n\nseeds = 0", 3),
+        ('question = """\nseeds = 1\n[grid]\n"""\nseeds = 0', 5),
+        ("question = '''\nseeds = 1'''\nseeds = 0", 3),
+        ('question = "a\u2028b\u0085c"\nseeds = 0', 2),
+        ("# a\x0bb\nseeds = 0".replace("\x0b", "\u2029"), 2),
+        ('question = "a"\r\nseeds = 0\r\n', 2),
+        ('data = "a" # """\nseeds = 0', 2),
+        ('"see\\u0064s" = 0', 1),
+        ("\tseeds=0", 1),
+        ("# one\nseeds = [\n  1,\n  # seeds = 0\n  1,\n]", 2),
+    ],
+)
+def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line: int) -> None:
+    assert told(text).startswith(f"s.toml:{line}: seeds = ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[variations.a]\nshift = 1\n[variations.a-b]\n[variations."x/y"]\nshift = 0',
+            's.toml:4: "x/y" cannot name a variation: expected at most 80 letters, digits and '
+            '" ._=,+-", a letter or digit first, and not "base".',
+        ),
+        (
+            "[variations.base]",
+            's.toml:1: "base" cannot name a variation: expected at most 80 letters, digits and '
+            '" ._=,+-", a letter or digit first, and not "base".',
+        ),
+        ("\n[[variations]]\nshift = 1\n[[variations]]", "s.toml:2: variations is not a table."),
+        (
+            "[variations]\nshift = 1",
+            "s.toml:2: variations.shift is not a table of recipe keys.",
+        ),
+        ("\n[grid.shift]\na = 1", "s.toml:2: grid.shift is not a list of values."),
+        (
+            "\n[published.a.b]\nx = 1",
+            's.toml:2: published.a = {"b": {"x": 1}} is not an accuracy between 0 and 1.',
+        ),
+        (
+            "seeds = 1\nepochs = 5",
+            "s.toml:2: epochs is a recipe key, which stands below [overrides] or "
+            "[variations.NAME].",
+        ),
+        (
+            'name = "other"',
+            's.toml:1: Unknown study key "name". Did you mean "base"? The keys are question, data, '
+            "recipe, base, validation, split_seed, size, published_source, seeds, variations, "
+            "grid, overrides, published.",
+        ),
+        (
+            '[overrides]\nmodel = "resnet20"',
+            's.toml:2: Unknown model "resnet20". Did you mean "resnet-20"? '
+            f'Run "tinyscope list models" to see all {len(zoo.NAMES)}.',
+        ),
+        (
+            '[grid]\nmodel = ["resnet-20", "compact"]',
+            's.toml:2: Unknown model "compact". Did you mean "compact-cnn"? '
+            f'Run "tinyscope list models" to see all {len(zoo.NAMES)}.',
+        ),
+        (
+            "[overrides]\nepochs = 2024-01-01",
+            "s.toml:2: epochs = 2024-01-01 is not a whole number.",
+        ),
+        (
+            "[overrides]\nlayers = [2024-01-01]",
+            's.toml:2: layers = ["2024-01-01"] is not a list of texts, such as '
+            '["flatten", "dense 64 relu"].',
+        ),
+        ("base = false", "s.toml:1: base = false leaves nothing to run."),
+    ],
+)
+def test_a_fault_of_any_table_is_told_with_its_line(text: str, message: str) -> None:
+    assert told(text) == message
+
+
+def test_contradictions_of_all_variations_are_told_with_their_lines() -> None:
+    text = (
+        'recipe = "plain"\n[variations.a]\nschedule = "one-cycle"\n'
+        '[variations.fine]\nepochs = 3\n[variations.c]\nlayers = ["flatten"]\n'
+        "[grid]\nwarmup = [0.5]\n[overrides]\nmomentum = 0\n"
+    )
+    assert told(text) == " ".join(
+        [
+            's.toml:2: variation "a": nesterov = true needs a momentum above 0.',
+            's.toml:2: variation "a": schedule = "one-cycle" needs a warmup between 0 and 1, such '
+            "as 0.3.",
+            's.toml:4: variation "fine": nesterov = true needs a momentum above 0.',
+            's.toml:6: variation "c": "layers" and model = "layer-stack" come together or not at '
+            "all.",
+            's.toml:6: variation "c": nesterov = true needs a momentum above 0.',
+            's.toml:8: variation "warmup=0.5": nesterov = true needs a momentum above 0.',
+            's.toml:8: variation "warmup=0.5": warmup belongs to the schedules "cosine" and '
+            '"one-cycle".',
+            's.toml:10: variation "base": nesterov = true needs a momentum above 0.',
+        ]
+    )
+
+
+def test_a_study_that_asks_for_nothing_is_the_default_one() -> None:
+    assert parse("", name="s", file="s.toml") == Study(name="s")
+
+
+def test_models_are_not_judged_where_nobody_says_which_exist() -> None:
+    study = parse('[overrides]\nmodel = "new"', name="s", file="s.toml")
+    assert study.recipes()["base"].model == "new"

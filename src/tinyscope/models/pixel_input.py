@@ -1,0 +1,33 @@
+"""PixelInput: a network that takes pixels as they are stored and normalizes them itself."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class PixelInput(nn.Module):
+    """A network with its normalization in front, so that nobody can use it with another one.
+
+    Args:
+        network: float (N, C, H, W) in, logits (N, K) out.
+        mean: of each channel, in 0 … 255.
+        deviation: of each channel, above 0.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, network: nn.Module, *, mean: Sequence[float], deviation: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("scale", 1 / torch.tensor(deviation, dtype=torch.float32))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, C) of 0 … 255, uint8 or float, to logits (N, K)."""
+        values = (pixels.float() - self.mean).mul_(self.scale)
+        # The permuted view of an (N, H, W, C) array is torch's channels-last layout, for free.
+        return self.network(values.permute(0, 3, 1, 2))

@@ -1,0 +1,114 @@
+"""The table of models: name, builder, what it is, the smallest image it takes."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from tinyscope.errors import InputError, unknown
+from tinyscope.models import published
+from tinyscope.models.initializers import initialize
+from tinyscope.models.layer_stack import LayerStack
+from tinyscope.models.resnet import ResNet
+
+
+class Entry(NamedTuple):
+    """A row of the table."""
+
+    build: Callable[..., nn.Module]
+    """Takes channels, classes, height and width by name."""
+    summary: str
+    smallest: int
+    """Side in pixels of the smallest image that it takes."""
+
+
+def _stack(*layers: str, **shape: int) -> nn.Module:
+    return LayerStack(layers, **shape)
+
+
+def _resnet(blocks: int, *, channels: int, classes: int, height: int, width: int) -> nn.Module:
+    return ResNet(blocks, channels=channels, classes=classes)
+
+
+def _compact(*widths: int) -> Callable[..., nn.Module]:
+    """Two convolutions with batch norm and a pool for each width but the first, which has one."""
+    first, *rest = widths
+    layers = [f"conv {first} 3x3 same batchnorm relu"]
+    for width in rest:
+        layers += [f"conv {width} 3x3 same batchnorm relu", "maxpool 2"]
+        layers += [f"conv {width} 3x3 same batchnorm relu"]
+    return partial(_stack, *layers, "globalpool")
+
+
+MODELS: dict[str, Entry] = {
+    "compact-cnn": Entry(
+        _compact(16, 32, 64, 128), "7 convolutions with batch norm, to 128 wide", 8
+    ),
+    "compact-cnn-wide": Entry(_compact(24, 48, 96, 192), "the same, half as wide again", 8),
+    "resnet-20": Entry(partial(_resnet, 3), "ResNet-20 of the CIFAR paper, He et al. 2015", 8),
+    "kossowska-1": Entry(partial(_stack, *published.KOSSOWSKA_1), "Kossowska 2021, model 1", 13),
+    "kossowska-2": Entry(partial(_stack, *published.KOSSOWSKA_2), "Kossowska 2021, model 2", 10),
+    "kossowska-3": Entry(partial(_stack, *published.KOSSOWSKA_3), "Kossowska 2021, model 3", 2),
+    "brittan-1": Entry(partial(_stack, *published.BRITTAN_1), "Brittan 2024, model 1", 2),
+    "brittan-improved": Entry(
+        partial(_stack, *published.BRITTAN_IMPROVED), "Brittan 2024, improved model", 8
+    ),
+    "brittan-v3": Entry(partial(_stack, *published.BRITTAN_V3), "Brittan 2024, model V3", 32),
+    "brittan-final": Entry(
+        partial(_stack, *published.BRITTAN_FINAL), "Brittan 2024, final model", 32
+    ),
+    "workshop-simple": Entry(
+        partial(_stack, *published.WORKSHOP_SIMPLE), "Deep Learning Workshop, model 1", 8
+    ),
+    "workshop-deeper": Entry(
+        partial(_stack, *published.WORKSHOP_DEEPER), "Deep Learning Workshop, model 2", 18
+    ),
+}
+
+LAYER_STACK = "layer-stack"
+"""The model whose layers the recipe itself lists."""
+
+NAMES = (*MODELS, LAYER_STACK)
+"""Every name that a recipe's `model` may have."""
+
+
+def build(
+    model: str,
+    *,
+    layers: Sequence[str] = (),
+    initializer: str = "he-normal",
+    channels: int,
+    classes: int,
+    height: int,
+    width: int,
+) -> nn.Module:
+    """A new network, channels-last, in training mode, with weights from torch's generator.
+
+    Args:
+        model: a name of this table, or "layer-stack" for `layers`.
+        layers: lines of `layer_stack`, where `model` is "layer-stack".
+        initializer: a name of `initializers.INITIALIZERS`.
+        channels: 1 or 3.
+        classes: outputs.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+
+    Raises:
+        InputError: there is no such model, a layer is wrong, or the images are too small for it.
+    """
+    shape = {"channels": channels, "classes": classes, "height": height, "width": width}
+    if model == LAYER_STACK:
+        network = _stack(*layers, **shape)
+    elif model in MODELS:
+        if min(height, width) < MODELS[model].smallest:
+            raise InputError(
+                f"Model {model} takes images of {MODELS[model].smallest} pixels a side or more; "
+                f"these are {width}x{height}. A larger size can be set: --set size=32."
+            )
+        network = MODELS[model].build(**shape)
+    else:
+        raise InputError(unknown("model", model, NAMES, see="tinyscope list models"))
+    initialize(network, initializer)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,105 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tinyscope.errors import InputError
+from tinyscope.models import zoo
+
+BUILT_BY_CHOICE = {"resnet-20"}
+"""Models whose smallest size is a choice; every layer of theirs would take less."""
+
+
+def build(name: str, *, side: int = 32, width: int | None = None, channels: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    return zoo.build(
+        name, channels=channels, classes=7, height=side, width=width if width else side
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("at", ["smallest", "32x32", "wide"])
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_every_model_learns_at_every_size_that_it_takes(name: str, at: str, channels: int) -> None:
+    smallest = zoo.MODELS[name].smallest
+    height, width = {"smallest": (smallest,) * 2, "32x32": (32, 32), "wide": (33, 47)}[at]
+    network = build(name, side=height, width=width, channels=channels)
+    images = torch.randn(4, channels, height, width).contiguous(memory_format=torch.channels_last)
+    logits = network(images)
+    assert logits.shape == (4, 7)
+    F.cross_entropy(logits, torch.arange(4)).backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+        assert parameter.grad.any(), key
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_a_model_answers_for_one_image_as_it_does_among_others(name: str) -> None:
+    network = build(name).eval()
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        together = network(images)
+        alone = network(images[1:2])
+    assert alone.shape == (1, 7)
+    torch.testing.assert_close(alone, together[1:2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.MODELS if zoo.MODELS[name].smallest > 1])
+def test_images_smaller_than_a_model_takes_are_refused(name: str) -> None:
+    smallest = zoo.MODELS[name].smallest
+    for height, width in ((smallest - 1, 40), (40, smallest - 1)):
+        with pytest.raises(InputError) as caught:
+            build(name, side=height, width=width)
+        assert str(caught.value) == (
+            f"Model {name} takes images of {smallest} pixels a side or more; these are "
+            f"{width}x{height}. A larger size can be set: --set size=32."
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.MODELS if name not in BUILT_BY_CHOICE])
+def test_the_smallest_size_of_a_model_is_the_smallest_that_its_layers_take(name: str) -> None:
+    entry = zoo.MODELS[name]
+    below = entry.smallest - 1
+    with pytest.raises(InputError, match="does not fit an input of"):
+        entry.build(channels=3, classes=7, height=below, width=below)
+
+
+def test_a_model_of_layers_of_ones_own_is_built() -> None:
+    network = zoo.build(
+        "layer-stack", layers=("flatten",), channels=1, classes=2, height=3, width=5
+    )
+    assert network(torch.zeros(4, 1, 3, 5)).shape == (4, 2)
+
+
+def test_an_unknown_model_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(InputError) as caught:
+        build("resnet20")
+    assert str(caught.value) == (
+        'Unknown model "resnet20". Did you mean "resnet-20"? '
+        f'Run "tinyscope list models" to see all {len(zoo.NAMES)}.'
+    )
+
+
+def test_the_initializer_is_applied_to_every_kernel() -> None:
+    shape = {"channels": 3, "classes": 10, "height": 32, "width": 32}
+    for initializer, limit in (("glorot-uniform", (6 / (27 + 16 * 9)) ** 0.5), ("torch", 27**-0.5)):
+        network = zoo.build("brittan-1", initializer=initializer, **shape)
+        largest = network[0].weight.abs().max().item()
+        assert 0.9 * limit < largest <= limit
+    assert network[0].bias.any()  # torch's own biases are not zero
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, second = build("compact-cnn"), build("compact-cnn")
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert first.training
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_every_model_says_in_one_line_what_it_is(name: str) -> None:
+    summary = zoo.MODELS[name].summary
+    assert summary
+    assert "\n" not in summary
+    assert len(summary) < 80

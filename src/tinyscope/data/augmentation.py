@@ -1,0 +1,116 @@
+"""Random changes of whole batches at once, on any device."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+def flip_and_shift(
+    images: Tensor,
+    *,
+    horizontal_flip: bool,
+    vertical_flip: bool,
+    shift: int,
+    generator: Generator,
+) -> Tensor:
+    """Images mirrored with probability 1/2 and moved by up to `shift` pixels along each axis.
+
+    Both are a choice of rows and columns, so one indexing does them together. What a shift uncovers
+    is filled by reflection at the border (the border itself not repeated).
+
+    Args:
+        images: (N, H, W, C) of any dtype.
+        horizontal_flip: whether left and right are exchanged in half of the images.
+        vertical_flip: whether top and bottom are.
+        shift: in pixels, at most, either way; each distance is as likely as the others.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        A new tensor of the same shape and dtype.
+    """
+    count, height, width = images.shape[:3]
+
+    def places(length: int, flip: bool) -> Tensor:
+        along = torch.arange(length).expand(count, length)
+        if shift:
+            along = along + torch.randint(-shift, shift + 1, (count, 1), generator=generator)
+            along = _reflected(along, length)
+        if flip:
+            mirrored = torch.randint(0, 2, (count, 1), generator=generator, dtype=torch.bool)
+            along = torch.where(mirrored, length - 1 - along, along)
+        return along
+
+    rows = places(height, vertical_flip).to(images.device)
+    columns = places(width, horizontal_flip).to(images.device)
+    image = torch.arange(count, device=images.device)[:, None, None]
+    return images[image, rows[:, :, None], columns[:, None, :]]
+
+
+def _reflected(places: Tensor, length: int) -> Tensor:
+    """Places outside 0 … length-1, mirrored at the ends until they are inside."""
+    if length == 1:
+        return torch.zeros_like(places)
+    period = 2 * (length - 1)
+    places = places.remainder(period)
+    return torch.minimum(places, period - places)
+
+
+def rotate_and_zoom(
+    images: Tensor, *, rotation: float, zoom: float, generator: Generator
+) -> Tensor:
+    """Images turned by up to `rotation` degrees and scaled by 1 ± `zoom`, about their middle.
+
+    Bilinear; what comes in from outside is the image's reflection.
+
+    Args:
+        images: (N, H, W, C) of 0 … 255, any dtype.
+        rotation: degrees, at most, either way.
+        zoom: share, at most, in 0 … 0.9.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        float32 (N, H, W, C).
+    """
+    count, height, width = images.shape[:3]
+    draws = 2 * torch.rand((2, count), generator=generator) - 1
+    angle = draws[0] * math.radians(rotation)
+    scale = 1 / (1 + draws[1] * zoom)  # grid_sample asks where a pixel comes from
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    aspect = height / width  # its coordinates run from -1 to 1 along either axis
+    zero = torch.zeros(count)
+    matrix = torch.stack(
+        [
+            torch.stack([cosine, -sine * aspect, zero], dim=1),
+            torch.stack([sine / aspect, cosine, zero], dim=1),
+        ],
+        dim=1,
+    ).to(images.device)
+    planes = images.permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(matrix, list(planes.shape), align_corners=False)
+    moved = F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
+    return moved.permute(0, 2, 3, 1).contiguous()
+
+
+def cutout(images: Tensor, *, side: int, fill: Tensor, generator: Generator) -> Tensor:
+    """Images with a square blanked around a random pixel (DeVries and Taylor, arXiv 1708.04552).
+
+    Args:
+        images: (N, H, W, C) of 0 … 255.
+        side: of the square, in pixels; parts that fall outside the image are cut off.
+        fill: float (C,), the colour of the square; in uint8 images without its fraction.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        A new tensor of the same shape and dtype.
+    """
+    count, height, width = images.shape[:3]
+
+    def inside(length: int) -> Tensor:
+        start = torch.randint(0, length, (count, 1), generator=generator) - side // 2
+        along = torch.arange(length)[None, :]
+        return (along >= start) & (along < start + side)
+
+    blank = (inside(height)[:, :, None] & inside(width)[:, None, :]).to(images.device)
+    return torch.where(blank[..., None], fill.to(images.device, images.dtype), images)

@@ -1,0 +1,86 @@
+"""From a name or a path to a data set."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.decoding import resized
+from tinyscope.errors import InputError, nearest, unknown
+
+DATASETS = {
+    "digits": "1,797 scans of handwritten digits, 8x8 grey, 10 classes; comes along.",
+    "cifar10": "60,000 photos of animals and vehicles, 32x32 RGB, 10 classes; 170 MB to download.",
+    "cifar100": "60,000 photos of 100 kinds of things, 32x32 RGB; 169 MB to download.",
+}
+"""Every data set with a name, and what it is."""
+
+_SIZES = (8, 512)  # pixels: below, nothing is to be seen; above, this is the wrong tool
+_SEE = "tinyscope list datasets"
+_EXPECTED = "a folder of images, a folder of parquet shards or a .npz file"
+
+
+def load(name_or_path: str | Path, *, size: int | None = None) -> Splits:
+    """A data set, with the splits that its source has.
+
+    Args:
+        name_or_path: a name of `DATASETS`; or a folder of images, a folder of parquet shards or a
+            `.npz` file. A name comes first: write "./digits" for a folder called digits.
+        size: the side of square images, 8 … 512 pixels. None for 64 or 32 with a folder of
+            images (see `image_folder`), and for the source's own size otherwise.
+
+    Returns:
+        What the source has; its validation and test splits may be None.
+
+    Raises:
+        InputError: no such name, file or folder; a size out of range.
+        DataError: there is something, and no model can be trained on it.
+    """
+    if size is not None and not _SIZES[0] <= size <= _SIZES[1]:
+        raise InputError(f"size = {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels, the side.")
+    if isinstance(name_or_path, str) and name_or_path in DATASETS:
+        return _resized(_named(name_or_path), size)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        from tinyscope.data import hub_parquet, image_folder
+
+        reader = hub_parquet if hub_parquet.shards_in(path) else image_folder
+        return reader.load(path, size=size)
+    if path.suffix == ".npz" and path.is_file():
+        from tinyscope.data import array_file
+
+        return _resized(array_file.load(path), size)
+    raise InputError(_absent(name_or_path, path))
+
+
+def _named(name: str) -> Splits:
+    if name == "digits":
+        from tinyscope.data import bundled
+
+        return bundled.digits()
+    from tinyscope.data import cifar
+
+    return cifar.load(name)
+
+
+def _resized(splits: Splits, size: int | None) -> Splits:
+    if size is None:
+        return splits
+
+    def fit(part: ImageDataset) -> ImageDataset:
+        return replace(part, images=resized(part.images, height=size, width=size))
+
+    return Splits(splits.name, **{part.split: fit(part) for part in splits.parts()})
+
+
+def _absent(given: str | Path, path: Path) -> str:
+    """The line for what is neither a name nor a usable path."""
+    if path.exists():
+        return f"{path} is a file, but no .npz. Expected {_EXPECTED}."
+    text = str(given)
+    if isinstance(given, str) and not (os.sep in text or "/" in text or path.suffix):
+        return unknown("data set", text, DATASETS, see=_SEE)
+    beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    guess = nearest(path.name, beside)
+    hint = f'Did you mean "{path.parent / guess}"?' if guess else f"Expected {_EXPECTED}."
+    return f'There is no "{text}". {hint} Run "{_SEE}" to see the names that need no path.'

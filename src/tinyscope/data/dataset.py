@@ -1,0 +1,157 @@
+"""ImageDataset: the images and labels of one split, and what was left out of it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyscope.errors import DataError
+
+
+class LeftOut(NamedTuple):
+    """An image that was found and is not used."""
+
+    file: str
+    """Its name below the data set's root, or `shard.parquet[row]`."""
+    reason: str
+    """Why, as a phrase: "truncated", "not an image"."""
+
+
+class Preprocessing(NamedTuple):
+    """What was done to every image before it became an array, and is done again to a photo.
+
+    `decoding.decode` carries it out.
+    """
+
+    height: int
+    width: int
+    channels: int
+    """3 for RGB, 1 for grey."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """The images and labels of one split.
+
+    Attributes:
+        images: uint8 (N, H, W, C), in memory or memory-mapped.
+        labels: int64 (N,), in 0 … K-1.
+        class_names: K names; the label is an index into them.
+        split: "train", "validation" or "test".
+        source: where it came from, for people: "cifar10", "photos/".
+        left_out: images that were found and are not used, with reasons.
+        files: N names below the source's root, or empty where images have none.
+
+    Raises:
+        DataError: shapes, dtypes or labels do not fit one another.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    split: str
+    source: str
+    left_out: tuple[LeftOut, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise DataError(
+                f"{self.source}: images are {self.images.dtype} {self.images.shape}; "
+                "expected uint8 (N, H, W, C)."
+            )
+        if self.images.shape[3] not in (1, 3):
+            raise DataError(f"{self.source}: {self.images.shape[3]} channels; expected 1 or 3.")
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
+            raise DataError(
+                f"{self.source}: labels are {self.labels.dtype} {self.labels.shape}; "
+                f"expected int64 ({len(self.images)},)."
+            )
+        if self.files and len(self.files) != len(self.images):
+            raise DataError(
+                f"{self.source}: {len(self.files)} file names for {len(self.images)} images."
+            )
+        repeated = [name for name, times in Counter(self.class_names).items() if times > 1]
+        if repeated:
+            raise DataError(f'{self.source}: the class name "{repeated[0]}" stands twice.')
+        outside = (self.labels < 0) | (self.labels >= len(self.class_names))
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(
+                f"{self.source}: label {self.labels[row]} of image {row} ({self.split}) is not in "
+                f"0 to {len(self.class_names) - 1}, the {len(self.class_names)} classes."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def found(self) -> int:
+        """How many images were found, those left out included."""
+        return len(self) + len(self.left_out)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What makes a photo fit for a model that was trained on these images."""
+        return Preprocessing(*self.images.shape[1:])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any pixel, label, class name or their order."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.images.shape, self.class_names)).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        for start in range(0, len(self), 10_000):  # a memory-mapped array is never held whole
+            digest.update(np.ascontiguousarray(self.images[start : start + 10_000]).data)
+        return digest.hexdigest()[:16]
+
+    def counts(self) -> list[int]:
+        """Images of each class, in the order of `class_names`."""
+        return np.bincount(self.labels, minlength=len(self.class_names)).tolist()
+
+    def select(
+        self, rows: np.ndarray, *, split: str, with_left_out: bool = False
+    ) -> "ImageDataset":
+        """The images at `rows` (int (M,)) as a data set of the given split.
+
+        Args:
+            with_left_out: whether the list of images left out goes along; it belongs to one part
+                only, or counts would be wrong.
+        """
+        files: Sequence[str] = [self.files[row] for row in rows] if self.files else ()
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            split=split,
+            files=tuple(files),
+            left_out=self.left_out if with_left_out else (),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set as its splits.
+
+    As loaded, `validation` and `test` are None where the source has none; after
+    `splitting.complete` only a validation split of share 0 is.
+    """
+
+    name: str
+    train: ImageDataset
+    validation: ImageDataset | None = None
+    test: ImageDataset | None = None
+
+    def parts(self) -> list[ImageDataset]:
+        """The splits that exist, in the order train, validation, test."""
+        return [part for part in (self.train, self.validation, self.test) if part is not None]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of all splits together."""
+        joined = " ".join(f"{part.split}:{part.fingerprint}" for part in self.parts())
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]

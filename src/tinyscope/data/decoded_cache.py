@@ -1,0 +1,253 @@
+"""Decoding of many images at once, into arrays that are kept for the next time.
+
+An entry of the cache is a folder with one `<split>.npy` a split and `contents.json`, which says
+what was left out. It is written under another name and then renamed, so that an entry that exists
+is whole. Its name is made of the source's place and of a hash of all that decides the pixels; when
+a source has changed, its new entry replaces the old one.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data.dataset import ImageDataset, LeftOut, Preprocessing
+from tinyscope.data.decoding import DECODER_VERSION, Undecodable, decode, measure
+from tinyscope.data.encoded import Encoded, class_faults
+from tinyscope.errors import DataError
+
+MAPPED_ABOVE = 1 << 30
+"""Bytes of pixels of all splits together, above which they stay on disk, memory-mapped."""
+
+_ABANDONED_AFTER = 24 * 3600  # seconds; nothing is decoded for a day
+_CHUNK = 16  # images handed to a thread at once: more than its overhead, little of photos' bytes
+_log = logging.getLogger(__name__)
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+def decode_parts(
+    parts: Sequence[Encoded],
+    *,
+    class_names: tuple[str, ...],
+    source: str,
+    origin: Path,
+    files: Iterable[Path],
+    size: int | None,
+    choose: Callable[[], Preprocessing],
+) -> list[ImageDataset]:
+    """The splits of a source as arrays, from the cache where it was decoded before.
+
+    Args:
+        parts: the splits; "train" among them.
+        class_names: K names.
+        source: the data set's name for people.
+        origin: the folder of the source.
+        files: every file that was read; a change of one's size or time voids what was kept.
+        size: the side that was asked for, which `choose` goes by too.
+        choose: called when there is nothing in the cache.
+
+    Returns:
+        A data set for each part. Above `MAPPED_ABOVE` bytes their images are memory-mapped
+        (copy-on-write); a cache that cannot be written costs a line in the log, not the result.
+
+    Raises:
+        DataError: of some class, none or too few images can be decoded.
+    """
+    place = _hash([os.fsencode(origin.resolve()), repr(size).encode()])[:12]
+    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(files))[:20]}"
+    decoded = _kept(entry, parts)
+    if decoded is None:
+        preprocessing = choose()
+        fault = None
+        try:
+            _decode_into(entry, parts, preprocessing)
+        except OSError as error:
+            fault = error
+        decoded = _kept(entry, parts)  # perhaps another process has made the entry meanwhile
+        if decoded is None:
+            _log.warning(
+                "Decoded images cannot be kept in %s (%s); %s is decoded anew each time.",
+                entry.parent,
+                fault.strerror if fault else "gone",
+                source,
+            )
+            shapes = [(len(part.files), *preprocessing) for part in parts]
+            decoded = [
+                _decode(np.empty(shape, np.uint8), part.sources())
+                for part, shape in zip(parts, shapes, strict=True)
+            ]
+    datasets = []
+    for part, (images, reasons) in zip(parts, decoded, strict=True):
+        rows = np.array([k for k in range(len(part.files)) if k not in reasons], np.int64)
+        datasets.append(
+            ImageDataset(
+                images=images,
+                labels=part.labels[rows],
+                class_names=class_names,
+                split=part.split,
+                source=source,
+                left_out=tuple(LeftOut(part.files[row], reason) for row, reason in reasons.items()),
+                files=tuple(part.files[row] for row in rows),
+            )
+        )
+    faults = class_faults(
+        class_names,
+        {part.split: part.labels for part in parts},
+        readable={dataset.split: dataset.labels for dataset in datasets},
+    )
+    if faults:
+        first = next((left for dataset in datasets for left in dataset.left_out), None)
+        example = f" (left out, for one: {first.file}: {first.reason})" if first else ""
+        raise DataError(f"{source}: {'; '.join(faults)}{example}.")
+    return datasets
+
+
+def measure_all(sources: Iterable[bytes | Path]) -> list[tuple[int, int]]:
+    """Width and height of every image whose header can be read, in order."""
+
+    def sizes(chunk: list[bytes | Path]) -> list[tuple[int, int]]:
+        found = []
+        for source in chunk:
+            try:
+                found.append(measure(source))
+            except Undecodable:
+                continue  # decode will say why
+        return found
+
+    return [size for sizes_of_chunk in _in_threads(sizes, sources) for size in sizes_of_chunk]
+
+
+def _in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
+    """`work` of each chunk of items, in order; few chunks wait, so that items may be streamed."""
+    workers = os.cpu_count() or 1
+    rest = iter(items)
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(islice(rest, _CHUNK)):
+            waiting.append(pool.submit(work, chunk))
+            if len(waiting) > workers + 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+Decoded = tuple[np.ndarray, dict[int, str]]
+"""uint8 (M, H, W, C) of the M images that can be decoded, and the reason by row of the others."""
+
+
+def _decode(images: np.ndarray, sources: Iterable[bytes | Path]) -> Decoded:
+    """Decodes N images into the first rows of `images` (N, H, W, C)."""
+    preprocessing = Preprocessing(*images.shape[1:])
+
+    def fill(chunk: list[tuple[int, bytes | Path]]) -> dict[int, str]:
+        faults = {}
+        for row, source in chunk:
+            try:
+                images[row] = decode(source, preprocessing)
+            except Undecodable as fault:
+                faults[row] = str(fault)
+        return faults
+
+    numbered = zip(range(len(images)), sources, strict=True)
+    reasons = {row: why for faults in _in_threads(fill, numbered) for row, why in faults.items()}
+    if reasons:
+        kept = [row for row in range(len(images)) if row not in reasons]
+        for new, old in enumerate(kept):
+            images[new] = images[old]
+    return images[: len(images) - len(reasons)], reasons
+
+
+def _decode_into(entry: Path, parts: Sequence[Encoded], preprocessing: Preprocessing) -> None:
+    """Makes an entry of the cache.
+
+    Raises:
+        OSError: the cache cannot be written; nothing is left behind then.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
+    try:
+        for part in parts:
+            _reserve(draft / f"{part.split}.npy", (len(part.files), *preprocessing))
+        contents = {}
+        for part in parts:
+            images = np.load(draft / f"{part.split}.npy", mmap_mode="r+")
+            _, reasons = _decode(images, part.sources())
+            contents[part.split] = list(reasons.items())
+            del images  # unmapped: Windows renames no folder with a mapped file
+        (draft / "contents.json").write_text(json.dumps(contents), encoding="ascii")
+        os.replace(draft, entry)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # does nothing once it is renamed
+    for older in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
+        if older != entry:
+            shutil.rmtree(older, ignore_errors=True)
+    for left_behind in entry.parent.glob(".*"):  # by a process that was killed
+        if time.time() - left_behind.stat().st_mtime > _ABANDONED_AFTER:
+            shutil.rmtree(left_behind, ignore_errors=True)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """A `.npy` file of zeros. Written out, since a mapped hole on a full disk kills the process."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    block = bytes(1 << 24)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        missing = math.prod(shape)
+        while missing > 0:
+            missing -= file.write(block[:missing])
+
+
+def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
+    """What the cache holds of these parts; None where it holds nothing, or nothing usable."""
+    try:
+        contents = json.loads((entry / "contents.json").read_bytes())
+        paths = [entry / f"{part.split}.npy" for part in parts]
+        large = sum(path.stat().st_size for path in paths) > MAPPED_ABOVE
+        decoded = []
+        for part, path in zip(parts, paths, strict=True):
+            # Copy-on-write: torch takes no read-only arrays without a warning.
+            images = np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
+            reasons = dict(contents[part.split])
+            if len(images) != len(part.files):
+                raise ValueError(f"{len(images)} images for {len(part.files)} files")
+            decoded.append((images[: len(images) - len(reasons)], reasons))
+        return decoded
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s is damaged (%s); its images are decoded again.", entry, error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+
+def _stamps(files: Iterable[Path]) -> Iterator[bytes]:
+    """What the pixels depend on: the decoder, and each file's path, size and time of change."""
+    yield str(DECODER_VERSION).encode()
+    for path in files:
+        try:
+            state = path.stat()
+            yield os.fsencode(path) + f" {state.st_size} {state.st_mtime_ns}".encode()
+        except OSError:  # gone or out of reach: its image will be left out
+            yield os.fsencode(path) + b" ?"
+
+
+def _hash(texts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text + b"\0")
+    return digest.hexdigest()

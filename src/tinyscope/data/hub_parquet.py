@@ -1,0 +1,246 @@
+"""A folder of parquet shards as the Hugging Face hub stores image data sets.
+
+Shards are called `train-00000-of-00003.parquet`, `validation-…`, `test-…` and lie in the folder,
+or in its one sub-folder that has any (`data/`, or the name of a configuration). The image column is
+a struct with `bytes`, or binary; the labels are integers or strings. Class names are kept in the
+order of the hub's own metadata (its class indices stay true); where there are none, they are the
+labels of the training shards, sorted as strings.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyscope.data.dataset import Preprocessing, Splits
+from tinyscope.data.decoded_cache import decode_parts, measure_all
+from tinyscope.data.encoded import Encoded, class_faults, usual_side
+from tinyscope.errors import DataError
+
+_IMAGE_COLUMNS = ("img", "image")
+_LABEL_COLUMNS = ("label", "labels", "fine_label")
+_SPLITS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_LARGEST_KEPT = 96  # pixels of the longer side, up to which images of one size keep it
+_BATCH_BYTES = 16 << 20  # of encoded images in memory at once
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The parquet files of a folder or of its sub-folders, sorted; empty where it has none."""
+    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("*/*.parquet"))
+
+
+def load(folder: Path, *, size: int | None = None) -> Splits:
+    """The images of a folder of shards as RGB arrays, decoded once and then read from the cache.
+
+    Args:
+        folder: as `shards_in` finds the shards.
+        size: the side of the images; None for their own where all training images share one of at
+            most 96 pixels, else 64 or 32 as for a folder of images.
+
+    Returns:
+        The splits that have shards. Rows whose image cannot be decoded are in `left_out`.
+
+    Raises:
+        DataError: no shards to train on, a shard that is missing, damaged, or lacks a column; a
+            label that is missing or is no class; one class, or a class with too few images.
+    """
+    source = f"{folder.resolve().name}/"
+    shards = {split: [_open(p) for p in paths] for split, paths in _by_split(folder).items()}
+    raw = {split: [_labels(shard) for shard in opened] for split, opened in shards.items()}
+    classes = _classes(shards["train"], raw["train"])
+    parts = []
+    for split, opened in shards.items():
+        labels = [_numbers(*pair, classes) for pair in zip(opened, raw[split], strict=True)]
+        files = tuple(f"{s.path.name}[{row}]" for s in opened for row in range(s.rows))
+        if not files:
+            raise DataError(f"{source}: the {split} shards have no rows.")
+        parts.append(Encoded(split, files, np.concatenate(labels), _Images(opened)))
+    faults = class_faults(classes.names, {part.split: part.labels for part in parts})
+    if faults:
+        raise DataError(f"{source}: {'; '.join(faults)}.")
+
+    def choose() -> Preprocessing:
+        if size:
+            return Preprocessing(size, size, 3)
+        sizes = measure_all(parts[0].sources())
+        if len(set(sizes)) == 1 and max(sizes[0]) <= _LARGEST_KEPT:
+            return Preprocessing(sizes[0][1], sizes[0][0], 3)
+        side = usual_side(sizes)
+        return Preprocessing(side, side, 3)
+
+    datasets = decode_parts(
+        parts,
+        class_names=classes.names,
+        source=source,
+        origin=folder,
+        files=[shard.path for opened in shards.values() for shard in opened],
+        size=size,
+        choose=choose,
+    )
+    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+
+
+class _Shard(NamedTuple):
+    """A parquet file whose columns have been found."""
+
+    path: Path
+    rows: int
+    image_column: str
+    label_column: str
+    batch_rows: int
+    features: dict[str, Any]
+    """The hub's description of the columns; empty where the file has none."""
+
+
+class _Classes(NamedTuple):
+    """K class names, and the index of each label as the column holds it."""
+
+    names: tuple[str, ...]
+    number: dict[int | str, int]
+
+
+class _Images:
+    """The encoded images of some shards, in order, at each call."""
+
+    def __init__(self, shards: list[_Shard]) -> None:
+        self._shards = shards
+
+    def __call__(self) -> Iterator[bytes]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        for shard in self._shards:
+            try:
+                with pq.ParquetFile(shard.path, buffer_size=1 << 20) as file:
+                    batches = file.iter_batches(shard.batch_rows, columns=[shard.image_column])
+                    for batch in batches:
+                        images = batch.column(0)
+                        if pa.types.is_struct(images.type):
+                            images = pc.struct_field(images, "bytes")
+                        for image in images:
+                            yield image.as_py() or b""
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(shard.path, error) from None
+
+
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    """The shards of each split that has any, "train" first."""
+    paths = shards_in(folder)
+    places = sorted({path.parent for path in paths})
+    if len(places) > 1:
+        names = ", ".join(f"{place.name}/" for place in places)
+        raise DataError(f"{folder.name}/: shards in {names}. Give the path of one of them.")
+    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
+    for path in paths:
+        named = re.match(r"([a-z]+)(?:-\d+-of-(\d+))?\b", path.name)
+        if not named or named[1] not in _SPLITS:
+            raise DataError(
+                f"{path}: the name tells no split. Expected train-00000-of-00001.parquet, "
+                "validation-… or test-…."
+            )
+        found[_SPLITS[named[1]]].append(path)
+        if named[2]:
+            there = len(list(path.parent.glob(f"{named[1]}-*-of-{named[2]}.parquet")))
+            if there != int(named[2]):
+                raise DataError(f"{path}: {there} of the {int(named[2])} {named[1]} shards found.")
+    if not found["train"]:
+        raise DataError(f"{folder.name}/: no shards called train-….parquet among {len(paths)}.")
+    return {split: paths for split, paths in found.items() if paths}
+
+
+def _open(path: Path) -> _Shard:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+    columns = []
+    for kind, names in (("image", _IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
+        column = next((name for name in names if name in schema.names), None)
+        if column is None:
+            raise DataError(
+                f"{path}: no {kind} column. Found {', '.join(schema.names)}; "
+                f"expected {' or '.join(names)}."
+            )
+        columns.append(column)
+    kind = schema.field(columns[0]).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise DataError(
+            f"{path}: column {columns[0]} is {kind}; expected binary, or a struct with bytes."
+        )
+    stored = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+    batch_rows = max(1, min(1024, _BATCH_BYTES * metadata.num_rows // max(stored, 1)))
+    try:
+        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = described.get("info", {}).get("features", {})
+    except (ValueError, AttributeError):
+        raise DataError(f"{path}: its huggingface metadata are damaged.") from None
+    return _Shard(path, metadata.num_rows, columns[0], columns[1], batch_rows, features)
+
+
+def _labels(shard: _Shard) -> list[int | str]:
+    """The labels of a shard as they stand there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(shard.path) as file:
+            column = file.read(columns=[shard.label_column]).column(0)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(shard.path, error) from None
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (
+        pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    ):
+        raise DataError(
+            f"{shard.path}: column {shard.label_column} is {kind}; expected integers or strings."
+        )
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise DataError(f"{shard.path}[{row}]: no {shard.label_column}.")
+    return column.to_pylist()
+
+
+def _classes(shards: list[_Shard], labels: list[list[int | str]]) -> _Classes:
+    """The hub's classes where the metadata name them, else the distinct labels as strings."""
+    column = shards[0].label_column
+    names = shards[0].features.get(column, {}).get("names")
+    if names:
+        return _Classes(tuple(map(str, names)), {number: number for number in range(len(names))})
+    distinct = {label for shard in labels for label in shard}
+    in_order = tuple(sorted(str(label) for label in distinct))
+    return _Classes(in_order, {label: in_order.index(str(label)) for label in distinct})
+
+
+def _numbers(shard: _Shard, labels: list[int | str], classes: _Classes) -> np.ndarray:
+    """int64 (N,): the index of each row's class."""
+    names = shard.features.get(shard.label_column, {}).get("names")
+    if names and tuple(map(str, names)) != classes.names:
+        raise DataError(f"{shard.path}: its class names are not those of the first train shard.")
+    try:
+        return np.array([classes.number[label] for label in labels], np.int64)
+    except KeyError as unknown:
+        row = labels.index(unknown.args[0])
+        raise DataError(
+            f"{shard.path}[{row}]: {shard.label_column} {labels[row]!r} is none of the "
+            f"{len(classes.names)} classes of the training shards."
+        ) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: damaged, or no parquet file ({' '.join(str(error).split())}).")

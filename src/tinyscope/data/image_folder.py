@@ -1,0 +1,205 @@
+"""A folder of class folders, with or without train, validation and test folders around them.
+
+Where a folder holds `train/` and no other folder but `val/`, `validation/` or `valid/` and `test/`,
+its class folders lie inside of those; otherwise its own folders are the classes. Images may lie
+deeper below a class folder. Classes are sorted by name as strings, images by their path.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
+from tinyscope.data.decoded_cache import decode_parts, measure_all
+from tinyscope.data.encoded import Encoded, class_faults, usual_side
+from tinyscope.errors import DataError, nearest
+
+_VERBS = {"train": "train on", "validation": "validate on", "test": "test on"}
+_SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+# What lies beside images and was never meant as one. Any other file that is no image is left out
+# with its reason, so that a wrongly saved photo is noticed.
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
+_CLUTTER_ENDINGS = {
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".rst", ".yaml", ".yml"),
+    *(".html", ".htm", ".log", ".ini", ".toml", ".py", ".ipynb", ".parquet", ".npz", ".npy"),
+}
+
+
+def load(folder: Path, *, size: int | None = None) -> Splits:
+    """The images of a folder as RGB arrays, decoded once and then read from the cache.
+
+    Args:
+        folder: holds class folders, or `train/` with class folders.
+        size: the side of the images; None for 64 where the median of the training images' shorter
+            sides is above 48, else 32.
+
+    Returns:
+        The splits that the folder has. What cannot be decoded, and images that lie in no class
+        folder, are listed in `left_out`.
+
+    Raises:
+        DataError: no images, one class, a class with too few images, classes that differ in case
+            only, a class to validate or test on that the training images lack, folders beside
+            `train/` that are no splits. All faults that are seen before decoding are in one line.
+    """
+    source = f"{folder.resolve().name}/"
+    found: dict[str, dict[str, list[str]]] = {}
+    left_out: dict[str, list[LeftOut]] = {}
+    for split, below in _split_folders(folder, source).items():
+        left_out[split] = []
+        found[split] = _classes(folder, below, left_out[split])
+    class_names = tuple(sorted(found["train"]))
+    parts = [_encoded(folder, split, found[split], class_names) for split in found]
+
+    faults = _name_faults(found)
+    empty = [part.split for part in parts if not part.files]
+    for split in empty:
+        stray = len(left_out[split])
+        faults.append(
+            f"no images to {_VERBS[split]} in class folders"
+            + (f" ({stray} in none)" if stray else "")
+            + "; expected <class>/<image> or train/<class>/<image>"
+        )
+    if "train" not in empty:
+        faults += class_faults(class_names, {part.split: part.labels for part in parts})
+    if faults:
+        raise DataError(f"{source}: {'; '.join(faults)}.")
+
+    def choose() -> Preprocessing:
+        side = size or usual_side(measure_all(parts[0].sources()))
+        return Preprocessing(side, side, 3)
+
+    datasets = decode_parts(
+        parts,
+        class_names=class_names,
+        source=source,
+        origin=folder,
+        files=[folder / name for part in parts for name in part.files],
+        size=size,
+        choose=choose,
+    )
+    by_split = {
+        data.split: replace(data, left_out=(*left_out[data.split], *data.left_out))
+        for data in datasets
+    }
+    return Splits(folder.resolve().name, **by_split)
+
+
+def _encoded(
+    folder: Path, split: str, found: dict[str, list[str]], class_names: tuple[str, ...]
+) -> Encoded:
+    """The images of the classes that are trained on, ordered by class."""
+    rows = [(k, file) for k, name in enumerate(class_names) for file in found.get(name, ())]
+    files = tuple(file for _, file in rows)
+    labels = np.array([k for k, _ in rows], np.int64)
+    return Encoded(split, files, labels, lambda: (folder / file for file in files))
+
+
+def _split_folders(folder: Path, source: str) -> dict[str, str]:
+    """Where each split lies below the folder, "train" first; "" where the folder has no splits."""
+    names, _ = _listed(folder, "", [])
+    splits = [name for name in names if name.casefold() in _SPLITS]
+    others = [name for name in names if name.casefold() not in _SPLITS]
+    roles = [_SPLITS[name.casefold()] for name in splits]
+    listed = " and ".join(f"{name}/" for name in splits)
+    if not splits or (others and len(set(roles)) == 1) or (others and "train" not in roles):
+        return {"train": ""}  # a class may be called "train", or "valid" beside "invalid"
+    if others:
+        raise DataError(
+            f"{source}: beside {listed} lies {others[0]}/, which is no split. Move it away, or put "
+            "all classes into one folder."
+        )
+    if "train" not in roles:
+        raise DataError(f"{source}: found {listed} but no train/.")
+    if len(set(roles)) < len(roles):
+        raise DataError(f"{source}: {listed} are not one folder a split. Leave one of each.")
+    return {role: name for role, name in sorted(zip(roles, splits, strict=True), key=_order)}
+
+
+def _order(role_and_name: tuple[str, str]) -> int:
+    return ["train", "validation", "test"].index(role_and_name[0])
+
+
+def _classes(folder: Path, below: str, odd: list[LeftOut]) -> dict[str, list[str]]:
+    """The images of every class folder, and in `odd` what is neither clutter nor in a class."""
+    names, stray = _listed(folder, below, odd)
+    odd += [LeftOut(file, "in no class folder") for file in stray]
+    above = frozenset({_identity(folder), _identity(folder / below)})
+    return {
+        name: _images(folder, f"{below}/{name}" if below else name, odd, above) for name in names
+    }
+
+
+def _images(
+    folder: Path, below: str, odd: list[LeftOut], above: frozenset[tuple[int, int]]
+) -> list[str]:
+    """All images at any depth, sorted; a link back to a folder `above` is not followed."""
+    here = _identity(folder / below)
+    if here in above:
+        return []
+    names, images = _listed(folder, below, odd)
+    for name in names:
+        images += _images(folder, f"{below}/{name}", odd, above | {here})
+    return sorted(images)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
+
+
+def _listed(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], list[str]]:
+    """What lies directly in a folder, sorted: names of its folders, and files below the root."""
+    folders, files = [], []
+    try:
+        with os.scandir(folder / below) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        odd.append(LeftOut(f"{below}/", f"folder cannot be read: {error.strerror}"))
+        return [], []
+    for entry in listed:
+        name = entry.name
+        if name.startswith(".") or name.casefold() in _CLUTTER:
+            continue
+        file = f"{below}/{name}" if below else name
+        try:
+            if entry.is_dir():
+                folders.append(name)
+            elif os.path.splitext(name)[1].casefold() in _CLUTTER_ENDINGS:
+                continue
+            elif entry.is_file():
+                files.append(file)
+            else:
+                odd.append(LeftOut(file, "broken link, or no regular file"))
+        except OSError as error:  # a link that ends in itself
+            odd.append(LeftOut(file, f"cannot be read: {error.strerror}"))
+    return folders, files
+
+
+def _name_faults(found: dict[str, dict[str, list[str]]]) -> list[str]:
+    """Classes that differ in case only, and classes that the training images lack."""
+    faults = []
+    for split, classes in found.items():
+        by_folded_name: dict[str, list[str]] = {}
+        for name in sorted(classes):
+            by_folded_name.setdefault(name.casefold(), []).append(name)
+        for names in by_folded_name.values():
+            if len(names) > 1:
+                same = " and ".join(f"{name}/" for name in names)
+                faults.append(f"{split}: {same} are one class in different case; join them")
+        if split == "train":
+            continue
+        for name in sorted(set(classes) - set(found["train"])):
+            if classes[name]:
+                like = nearest(name, found["train"])
+                hint = f', which has "{like}"' if like else ""
+                faults.append(f'{split}: the class "{name}" is not among those of train{hint}')
+    return faults

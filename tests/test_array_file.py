@@ -1,0 +1,127 @@
+import re
+
+import numpy as np
+import pytest
+
+from tinyscope.data import array_file
+from tinyscope.errors import DataError
+
+
+def pixels(count, *shape):
+    return np.random.default_rng(count).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def labels(count):
+    return np.arange(count) % 2
+
+
+def fault(tmp_path, **arrays):
+    path = tmp_path / "set.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DataError) as raised:
+        array_file.load(path)
+    return str(raised.value).replace(f"{path}: ", "")
+
+
+def test_keras_spelling_gives_the_splits(tmp_path):
+    arrays = {
+        **{"x_train": pixels(6, 8, 9, 3), "y_train": labels(6).astype(np.uint8)[:, np.newaxis]},
+        **{"x_val": pixels(4, 8, 9, 3), "y_val": labels(4)},
+        **{"x_test": pixels(2, 8, 9, 3), "y_test": labels(2)},
+    }
+    np.savez(tmp_path / "set.npz", **arrays, class_names=np.array(["cat", "dog"]))
+    splits = array_file.load(tmp_path / "set.npz")
+    assert splits.name == "set"
+    assert splits.train.class_names == ("cat", "dog")
+    for part, name in zip(splits.parts(), ("train", "val", "test"), strict=True):
+        np.testing.assert_array_equal(part.images, arrays[f"x_{name}"])
+        np.testing.assert_array_equal(part.labels, arrays[f"y_{name}"].ravel())
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1)])
+def test_images_and_labels_without_splits_are_to_train_on(tmp_path, shape):
+    np.savez_compressed(tmp_path / "set.npz", images=pixels(6, *shape), labels=labels(6))
+    splits = array_file.load(tmp_path / "set.npz")
+    assert (splits.validation, splits.test) == (None, None)
+    assert splits.train.images.shape == (6, 8, 9, 1)
+    assert splits.train.class_names == ("0", "1")
+
+
+X, Y = pixels(6, 8, 8), labels(6)
+KEYS = (
+    "Expected x_train and y_train, or images and labels; optional are "
+    "x_val, y_val, x_test, y_test, class_names."
+)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        (
+            {"images": (X / 255).astype(np.float32), "labels": Y},
+            "images is float32; expected uint8, 0 to 255. "
+            "Store np.rint(images * 255).astype(np.uint8).",
+        ),
+        ({"images": X.astype(int), "labels": Y}, "images is int64; expected uint8, 0 to 255."),
+        (
+            {"images": pixels(6, 3, 8, 8), "labels": Y},
+            "images has the shape (6, 3, 8, 8); expected (N, H, W), (N, H, W, 1) or (N, H, W, 3). "
+            "Store images.transpose(0, 2, 3, 1).",
+        ),
+        ({"images": X, "labels": Y / 2}, "labels is float64; expected integers, 0 to K-1."),
+        (
+            {"images": X, "labels": np.eye(6, dtype=int)},
+            "labels has the shape (6, 6); expected (N,) or (N, 1).",
+        ),
+        ({"images": X, "labels": Y[:5]}, "train has 6 images, 5 labels."),
+        ({"images": X, "y": Y}, f"images, y not understood. {KEYS}"),
+        ({"x_test": X, "y_test": Y}, f"no training images. {KEYS}"),
+        ({"images": X, "labels": Y, "x_valid": X}, f"x_valid not understood. {KEYS}"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": pixels(6, 9, 8), "y_test": Y},
+            "test images are (9, 8, 1) but those to train on (8, 8, 1) (height, width, channels).",
+        ),
+        (
+            {"images": X, "labels": Y, "class_names": np.array([1, 2])},
+            "class_names is int64 (2,); expected K strings, shape (K,).",
+        ),
+        ({"images": X, "labels": Y * 0}, 'only one class ("0"); at least 2 are needed.'),
+        (
+            {"images": X, "labels": Y + 1},
+            'train: too few images of "0" (0); each class needs at least 3, '
+            "one each to train and to validate and to test.",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_a_fault(tmp_path, arrays, expected):
+    assert fault(tmp_path, **arrays) == expected
+
+
+def test_a_label_beyond_the_class_names_is_a_fault(tmp_path):
+    names = np.array(["cat", "dog"])
+    assert fault(tmp_path, images=X, labels=Y + 1, class_names=names) == (
+        "set.npz: label 2 of image 1 (train) is not in 0 to 1, the 2 classes."
+    )
+
+
+def test_a_pickled_object_is_never_loaded(tmp_path):
+    objects = np.array([{"a": 1}] * 6, dtype=object)
+    line = fault(tmp_path, images=X, labels=objects)
+    assert re.fullmatch(r"damaged, or no \.npz file of plain arrays \(Object arrays .*\)\.", line)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "npy"])
+def test_a_damaged_file_is_a_fault_of_one_line(tmp_path, damage):
+    path = tmp_path / "set.npz"
+    np.savez_compressed(path, images=X, labels=Y)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:300])
+    elif damage == "text":
+        path.write_bytes(b"hello")
+    else:
+        with path.open("wb") as file:
+            np.save(file, X)
+    with pytest.raises(DataError) as raised:
+        array_file.load(path)
+    assert str(raised.value).startswith(f"{path}: damaged, or no .npz file of plain arrays (")
+    assert "\n" not in str(raised.value)

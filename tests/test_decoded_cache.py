@@ -1,0 +1,230 @@
+import io
+import logging
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyscope.data import decoded_cache
+from tinyscope.data.dataset import Preprocessing
+from tinyscope.data.encoded import Encoded
+
+PREPROCESSING = Preprocessing(16, 16, 3)
+
+
+def picture(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return pixels, buffer.getvalue()
+
+
+class Source:
+    """40 pictures in two splits, the 7th of them broken, that counts how often it is read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.times_read = 0
+        folder.mkdir()
+        (folder / "stamp").write_text("1")
+        made = [picture(seed) for seed in range(40)]
+        self.data = [data for _, data in made]
+        self.data[7] = b"broken"
+        self.pixels = np.stack([pixels for pixels, _ in made])
+
+    def _read(self, first, last):
+        self.times_read += 1
+        return iter(self.data[first:last])
+
+    def load(self, size=None):
+        parts = [
+            Encoded(
+                split,
+                tuple(f"{row}.png" for row in range(first, last)),
+                np.arange(first, last) % 2,
+                lambda first=first, last=last: self._read(first, last),
+            )
+            for split, first, last in (("train", 0, 30), ("test", 30, 40))
+        ]
+        return decoded_cache.decode_parts(
+            parts,
+            class_names=("even", "odd"),
+            source="here",
+            origin=self.folder,
+            files=[self.folder / "stamp"],
+            size=size,
+            choose=lambda: PREPROCESSING,
+        )
+
+    def check(self, loaded):
+        train, test = loaded
+        kept = [row for row in range(30) if row != 7]
+        np.testing.assert_array_equal(train.images, self.pixels[kept])
+        np.testing.assert_array_equal(train.labels, np.array(kept) % 2)
+        assert train.files == tuple(f"{row}.png" for row in kept)
+        assert train.left_out == (("7.png", "not an image"),)
+        np.testing.assert_array_equal(test.images, self.pixels[30:])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "decoded"
+
+
+@pytest.fixture
+def source(tmp_path):
+    return Source(tmp_path / "source")
+
+
+@pytest.fixture(params=["in memory", "mapped"])
+def kind(request, monkeypatch):
+    if request.param == "mapped":
+        monkeypatch.setattr(decoded_cache, "MAPPED_ABOVE", 1000)
+    return request.param
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
+def test_the_second_load_decodes_nothing_and_is_the_same(cache, source, kind):
+    for _ in range(2):
+        loaded = source.load()
+        source.check(loaded)
+        assert [is_mapped(part.images) for part in loaded] == [kind == "mapped"] * 2
+        assert all(part.images.flags.writeable for part in loaded)
+    assert source.times_read == 2  # once a split
+    assert [path.name[0] != "." for path in cache.iterdir()] == [True]
+
+
+def test_writing_to_a_mapped_array_changes_no_file(cache, source, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "MAPPED_ABOVE", 1000)
+    source.load()[0].images[:] = 0
+    source.check(source.load())
+
+
+def test_a_changed_file_is_decoded_again_and_replaces_the_old_entry(cache, source):
+    source.load()
+    stamp = source.folder / "stamp"
+    os.utime(stamp, ns=(0, stamp.stat().st_mtime_ns + 1))
+    source.load()
+    assert source.times_read == 4
+    stamp.write_text("22")
+    source.load()
+    assert source.times_read == 6
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_another_size_and_another_decoder_are_other_entries(cache, source, monkeypatch):
+    source.load()
+    source.load(size=16)
+    assert source.times_read == 4
+    assert len(list(cache.iterdir())) == 2
+    monkeypatch.setattr(decoded_cache, "DECODER_VERSION", -1)
+    source.load()
+    assert source.times_read == 6
+
+
+@pytest.mark.parametrize("damage", ["contents", "pixels", "count"])
+def test_a_damaged_entry_is_decoded_again(cache, source, damage, caplog):
+    source.load()
+    (entry,) = cache.iterdir()
+    if damage == "contents":
+        (entry / "contents.json").write_text("{")
+    elif damage == "pixels":
+        (entry / "train.npy").write_bytes((entry / "train.npy").read_bytes()[:5000])
+    else:
+        np.save(entry / "train.npy", np.zeros((3, 16, 16, 3), np.uint8))
+    source.check(source.load())
+    assert f"{entry} is damaged (" in caplog.text
+    source.check(source.load())
+    assert source.times_read == 4
+
+
+def test_an_interrupted_decoding_leaves_nothing(cache, source, kind, monkeypatch):
+    def interrupted(first, last):
+        yield source.data[first]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(source, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        source.load()
+    assert list(cache.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_cleared_away(cache, source):
+    old, new = cache / ".1-2-old", cache / ".1-2-new"
+    old.mkdir(parents=True)
+    new.mkdir()
+    os.utime(old, (0, 0))
+    source.load()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_cache_that_cannot_be_made_costs_a_line_not_the_result(
+    tmp_path, source, kind, caplog, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING):
+        source.check(source.load())
+    assert [record.message for record in caplog.records] == [
+        f"Decoded images cannot be kept in {tmp_path}/file/decoded (Not a directory); "
+        "here is decoded anew each time."
+    ]
+
+
+@pytest.mark.parametrize("when", ["reserving", "at the end"])
+def test_a_full_disk_costs_a_line_not_the_result(cache, source, kind, when, caplog, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    if when == "reserving":
+        monkeypatch.setattr(decoded_cache, "_reserve", full)
+    else:
+        monkeypatch.setattr(Path, "write_text", full)
+    source.check(source.load())
+    assert [record.message for record in caplog.records] == [
+        f"Decoded images cannot be kept in {cache} (No space left on device); "
+        "here is decoded anew each time."
+    ]
+    assert list(cache.iterdir()) == []
+
+
+def test_another_process_that_was_faster_is_no_fault(cache, source, monkeypatch, caplog):
+    replace = os.replace
+
+    def late(draft, entry):
+        if not Path(entry).exists():
+            Path(entry).mkdir()
+            for file in Path(draft).iterdir():
+                (Path(entry) / file.name).write_bytes(file.read_bytes())
+        return replace(draft, entry)
+
+    monkeypatch.setattr(os, "replace", late)
+    source.check(source.load())
+    source.check(source.load())
+    assert source.times_read == 2
+    assert caplog.records == []
+
+
+def test_memory_stays_near_the_size_of_the_array(cache, tmp_path):
+    data = [picture(seed)[1] for seed in range(16)] * 125
+    tracemalloc.start()
+    images = np.empty((len(data), 16, 16, 3), np.uint8)
+    decoded_cache._decode(images, iter(data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < images.nbytes + 1_000_000
+
+
+def test_sizes_are_measured_in_order_and_broken_images_skipped(source):
+    data = [*source.data[:9], picture(1)[1]]
+    assert decoded_cache.measure_all(data) == [(16, 16)] * 9

@@ -1,0 +1,176 @@
+"""Run: one training in a folder; `result.json` is written last and says that it is complete."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyscope.errors import StorageError
+from tinyscope.files import read_json, replacing, write_json, write_text
+from tinyscope.plan.recipe import Recipe
+
+FORMAT = 1
+"""Of the files in a run's folder; a larger one was written by a later version."""
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "seconds",
+    "images_per_second",
+)
+"""Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
+(training ones averaged over the epoch's batches, augmented and with dropout), seconds of training
+steps only."""
+
+
+class Predictions(NamedTuple):
+    """What a run answered for the images of one split, in the split's order."""
+
+    logits: np.ndarray
+    """float32 (N, K)"""
+    labels: np.ndarray
+    """int64 (N,)"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one recipe with one seed on one data set, as its folder holds it."""
+
+    folder: Path
+    variation: str
+    seed: int
+    recipe: Recipe
+    identity: str
+    """Eight hexadecimal digits of recipe, data and seed together."""
+    data: Mapping[str, Any]
+    """name, fingerprint, class_names, preprocessing."""
+    environment: Mapping[str, Any]
+    parameters: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether its result is complete."""
+        return (self.folder / "result.json").exists()
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """epochs_run, best_epoch, stopped, train_seconds, images_per_second, test_openings.
+
+        Raises:
+            StorageError: the run is not finished, or the file cannot be read.
+        """
+        return read_json(self.folder / "result.json")
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each epoch, by `HISTORY_COLUMNS`; None where nothing was measured."""
+        try:
+            text = (self.folder / "history.csv").read_text(encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{self.folder}: history.csv cannot be read: {error}.") from None
+        rows = csv.DictReader(StringIO(text))
+        return [
+            {key: _number(value, whole=key == "epoch") for key, value in row.items()}
+            for row in rows
+        ]
+
+    def predictions(self, split: str) -> Predictions | None:
+        """What it answered for "validation" or "test", or None where there is no such split."""
+        path = self.folder / f"predictions-{split}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return Predictions(stored["logits"], stored["labels"])
+
+    def write_start(self) -> None:
+        """Writes `run.json`: everything that is known before the training."""
+        content = {
+            "format": FORMAT,
+            "variation": self.variation,
+            "seed": self.seed,
+            "identity": self.identity,
+            "parameters": self.parameters,
+            "recipe": self.recipe.as_dict(),
+            "data": dict(self.data),
+            "environment": dict(self.environment),
+        }
+        write_json(self.folder / "run.json", content)
+
+    def write_history(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Writes `history.csv` anew."""
+        text = StringIO()
+        writer = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.folder / "history.csv", text.getvalue())
+
+    def write_predictions(self, split: str, predictions: Predictions) -> None:
+        """Writes the answers for one split."""
+        with replacing(self.folder / f"predictions-{split}.npz") as file:
+            np.savez(file, **predictions._asdict())
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes `result.json`, after which the run is finished."""
+        write_json(self.folder / "result.json", {"format": FORMAT, **result})
+
+    def open_test_split(self, images: int, purpose: str) -> dict[str, Any]:
+        """Records that the test split is about to be read; every opening stays on record.
+
+        Returns:
+            All openings so far, as `test-openings.json` holds them.
+        """
+        path = self.folder / "test-openings.json"
+        openings = read_json(path)["openings"] if path.exists() else []
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        openings.append({"time": now, "images": images, "purpose": purpose})
+        write_json(path, {"openings": openings})
+        return {"test_openings": openings}
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder, finished or not.
+
+    Raises:
+        StorageError: the folder holds no run, or one that a later version has written.
+    """
+    content = read_json(folder / "run.json")
+    if content.get("format", 0) > FORMAT:
+        raise StorageError(
+            f"{folder} was written by a later version of Tinyscope (format {content['format']}; "
+            f'this one reads up to {FORMAT}). Update with "pip install -U tinyscope", or choose '
+            "another folder with --out."
+        )
+    try:
+        return Run(
+            folder=folder,
+            variation=content["variation"],
+            seed=content["seed"],
+            recipe=Recipe().changed(content["recipe"]),
+            identity=content["identity"],
+            data=content["data"],
+            environment=content["environment"],
+            parameters=content["parameters"],
+        )
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{folder / 'run.json'} is not a run's: {error!r}.") from None
+
+
+def _number(text: str, *, whole: bool) -> float | int | None:
+    if text == "":
+        return None
+    return int(text) if whole else float(text)

@@ -1,0 +1,282 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyscope.data.balance import class_weights
+from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.dataset import Splits
+from tinyscope.data.normalization import channel_statistics
+from tinyscope.evaluation.predict import forward, predict_logits
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.plan.recipe import Recipe
+from tinyscope.training import machine
+from tinyscope.training.allocator import keep_freed_memory
+from tinyscope.training.checkpoint import (
+    optimizer_state,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
+from tinyscope.training.optimizers import build_optimizer
+from tinyscope.training.patience import ValidationWatch
+from tinyscope.training.schedules import rate_factor
+from tinyscope.training.stopwatch import Stopwatch
+
+Row = dict[str, Any]
+"""An epoch, by `runs.run.HISTORY_COLUMNS`."""
+
+_SECONDS_BETWEEN_CHECKPOINTS = 5.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves."""
+
+    network: nn.Module
+    """Takes pixels (N, H, W, C), gives logits; on the training's device, in evaluation mode."""
+    history: list[Row]
+    best_epoch: int | None
+    """The epoch with the lowest validation loss; None without validation images."""
+    stopped: str
+    """ "all epochs", "early stopping" or "diverged": the loss was no number any more; the weights
+    are the best epoch's, or the initial ones."""
+
+
+def train(
+    data: Splits,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[Row], None] = lambda row: None,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> Trained:
+    """Trains a recipe on the training images, watching the validation images.
+
+    With the same data, recipe, seed, kind of machine and number of threads the weights are the same
+    bit for bit on a CPU, whether the training was interrupted or not.
+
+    Args:
+        data: its test split is not looked at.
+        recipe: every choice.
+        seed: of the initial weights, the order of the images, augmentation and dropout.
+        checkpoint: a file to go on from where it exists, and to keep the state in.
+        on_epoch: is given each finished epoch's row, those of an earlier part not again.
+        on_step: is given the steps done and the steps of an epoch.
+
+    Raises:
+        InputError: the model does not fit the images.
+        StorageError: a checkpoint cannot be read or written.
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
+
+
+class Trainer:
+    """A network in training: what a step needs, and the loop over epochs.
+
+    Args:
+        data: training and validation images are copied to the device.
+        recipe: "auto" precision is decided for the device.
+        seed: see `train`.
+    """
+
+    def __init__(self, data: Splits, recipe: Recipe, *, seed: int = 0) -> None:
+        keep_freed_memory()
+        self.device = machine.device()
+        self.recipe = recipe = machine.resolved(recipe, self.device)
+        self.seed = seed
+        self._images = Batches(data.train, device=self.device)
+        self._validation: tuple[Batches, Tensor] | None = None
+        if data.validation is not None:
+            images = Batches(data.validation, device=self.device)
+            self._validation = images, torch.from_numpy(data.validation.labels)
+        self.steps_per_epoch = math.ceil(len(data.train) / recipe.batch_size)
+
+        torch.manual_seed(_derived(seed, 0, "weights"))
+        network, mean = untrained(data, recipe)
+        self.network: nn.Module = network.to(self.device)
+        self._mean_colour = mean
+        self._optimizer = build_optimizer(recipe, self.network)
+        self._class_weights: Tensor | None = None
+        if recipe.class_weights == "balanced":
+            weights = class_weights(data.train.labels, len(data.train.class_names))
+            self._class_weights = torch.from_numpy(weights).float().to(self.device)
+        self._augmentation = Augmentation(
+            **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
+        )
+        self._watch = ValidationWatch(recipe)
+        self._history: list[Row] = []
+        self._best = deepcopy(self.network.state_dict())
+        self._written_at = time.monotonic()
+
+    def run(
+        self,
+        checkpoint: Path | None,
+        on_epoch: Callable[[Row], None],
+        on_step: Callable[[int, int], None],
+    ) -> Trained:
+        """All epochs that are left; see `train`."""
+        stopped = "all epochs"
+        if checkpoint is not None and checkpoint.exists():
+            self._restore(checkpoint)
+        for epoch in range(len(self._history) + 1, self.recipe.epochs + 1):
+            if self._watch.wants_to_stop:
+                stopped = "early stopping"
+                break
+            row = self._epoch(epoch, on_step)
+            if not math.isfinite(row["train_loss"]):
+                stopped = "diverged"
+                break
+            self._history.append(row)
+            if row["val_loss"] is not None and self._watch.after_epoch(epoch, row["val_loss"]):
+                self._best = deepcopy(self.network.state_dict())
+            on_epoch(row)
+            last = epoch == self.recipe.epochs
+            overdue = time.monotonic() - self._written_at > _SECONDS_BETWEEN_CHECKPOINTS
+            if checkpoint is not None and (overdue or last):
+                self._write(checkpoint)
+        if stopped != "diverged" and self._watch.wants_to_stop:
+            stopped = "early stopping"
+        if stopped == "diverged" or self.recipe.early_stopping_patience is not None:
+            self._restore_best(diverged=stopped == "diverged")
+        self.network.eval()
+        return Trained(self.network, self._history, self._watch.best_epoch, stopped)
+
+    def step(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer.
+
+        Args:
+            pixels: (n, H, W, C) in 0 … 255, on the device.
+            labels: int64 (n,), on the device.
+            number: of the step, from 0 over all epochs; the schedule reads it.
+
+        Returns:
+            The batch's mean loss, and how many of its images were right, before the step.
+        """
+        rate = self._rate(number)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        logits = forward(self.network, pixels, precision=self.recipe.precision).float()
+        loss = F.cross_entropy(
+            logits,
+            labels,
+            weight=self._class_weights,
+            label_smoothing=self.recipe.label_smoothing,
+        )
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch, the same whenever they are asked for."""
+        generator = torch.Generator().manual_seed(_derived(self.seed, epoch, "images"))
+        torch.manual_seed(_derived(self.seed, epoch, "dropout"))
+        return self._images.shuffled(
+            self.recipe.batch_size,
+            augmentation=self._augmentation,
+            fill=self._mean_colour,
+            generator=generator,
+        )
+
+    def _epoch(self, epoch: int, on_step: Callable[[int, int], None]) -> Row:
+        watch = Stopwatch(self.device)
+        self.network.train()
+        first = (epoch - 1) * self.steps_per_epoch
+        # Sums stay on the device: reading a number from a GPU would stop it.
+        loss_sum = torch.zeros((), device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        with watch.clock("training"):
+            for number, (pixels, labels) in enumerate(self.batches(epoch)):
+                loss, right = self.step(pixels, labels, first + number)
+                loss_sum += loss * len(labels)
+                correct += right
+                on_step(number + 1, self.steps_per_epoch)
+        seconds = watch.seconds["training"]
+        count = len(self._images)
+        row: Row = {
+            "epoch": epoch,
+            "learning_rate": self._rate(first + self.steps_per_epoch - 1),
+            "train_loss": loss_sum.item() / count,
+            "train_accuracy": correct.item() / count,
+            "val_loss": None,
+            "val_accuracy": None,
+            "seconds": round(seconds, 4),
+            "images_per_second": round(count / seconds, 1),
+        }
+        if self._validation is not None and math.isfinite(row["train_loss"]):
+            images, labels = self._validation
+            logits = predict_logits(self.network, images, precision=self.recipe.precision).cpu()
+            row["val_loss"] = F.cross_entropy(logits, labels).item()
+            row["val_accuracy"] = (logits.argmax(1) == labels).double().mean().item()
+        return row
+
+    def _rate(self, step: int) -> float:
+        factor = rate_factor(self.recipe, step, steps_per_epoch=self.steps_per_epoch)
+        return self.recipe.learning_rate * factor * self._watch.rate_factor
+
+    def _restore_best(self, *, diverged: bool) -> None:
+        if diverged or self._watch.best_epoch is not None:
+            self.network.load_state_dict(self._best)
+
+    def _write(self, path: Path) -> None:
+        tensors, values = optimizer_state(self._optimizer)
+        write_checkpoint(
+            path,
+            {"network": self.network.state_dict(), "best": self._best, "optimizer": tensors},
+            {"optimizer": values, "watch": self._watch.state(), "history": self._history},
+        )
+        self._written_at = time.monotonic()
+
+    def _restore(self, path: Path) -> None:
+        tensors, state = read_checkpoint(path)
+        self.network.load_state_dict(tensors["network"])
+        self._best = {name: each.to(self.device) for name, each in tensors["best"].items()}
+        restore_optimizer(self._optimizer, tensors.get("optimizer", {}), state["optimizer"])
+        self._watch.restore(state["watch"])
+        self._history = state["history"]
+
+
+def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
+    """The recipe's network for that data, and the mean colour (C,) of the training images.
+
+    Weights come from torch's global generator.
+
+    Raises:
+        InputError: there is no such model, or it does not fit the images.
+    """
+    mean, deviation = channel_statistics(data.train.images)
+    shape = data.train.preprocessing
+    network = zoo.build(
+        recipe.model,
+        layers=recipe.layers,
+        initializer=recipe.initializer,
+        channels=shape.channels,
+        classes=len(data.train.class_names),
+        height=shape.height,
+        width=shape.width,
+    )
+    if recipe.normalization == "unit":
+        wrapped = PixelInput(network, mean=[0.0] * len(mean), deviation=[255.0] * len(mean))
+    else:
+        wrapped = PixelInput(network, mean=mean.tolist(), deviation=deviation.tolist())
+    return wrapped, torch.from_numpy(mean).float()
+
+
+def _derived(seed: int, epoch: int, purpose: str) -> int:
+    """A seed of its own for each purpose and epoch, so that no generator's state has to be kept."""
+    entropy = (seed, epoch, *purpose.encode())
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from tinyscope.plan.recipe import Recipe
+from tinyscope.training.schedules import rate_factor
+
+
+def factors(recipe: Recipe, *, steps_per_epoch: int) -> list[float]:
+    steps = recipe.epochs * steps_per_epoch
+    return [rate_factor(recipe, step, steps_per_epoch=steps_per_epoch) for step in range(steps)]
+
+
+def test_a_constant_rate_never_changes():
+    assert set(factors(Recipe(epochs=3), steps_per_epoch=4)) == {1.0}
+
+
+def test_a_step_schedule_multiplies_after_every_so_many_epochs():
+    recipe = Recipe(schedule="step", step_epochs=2, step_factor=0.1, epochs=5)
+    expected = [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
+    assert factors(recipe, steps_per_epoch=2) == pytest.approx(expected)
+
+
+def test_a_cosine_falls_from_one_to_nearly_zero_through_one_half():
+    recipe = Recipe(schedule="cosine", epochs=10)
+    made = factors(recipe, steps_per_epoch=10)
+    assert made[0] == 1.0
+    assert made[50] == pytest.approx(0.5)
+    assert 0 < made[-1] < 0.001
+    assert made == sorted(made, reverse=True)
+
+
+def test_a_cosine_equals_torchs_cosine_annealing():
+    recipe = Recipe(schedule="cosine", epochs=4)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
+    for factor in factors(recipe, steps_per_epoch=5):
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_warmup_rises_to_one_and_never_starts_at_zero():
+    recipe = Recipe(schedule="cosine", warmup=0.2, epochs=10)
+    made = factors(recipe, steps_per_epoch=10)
+    assert made[0] == pytest.approx(1 / 21)
+    assert made[:20] == sorted(made[:20])
+    assert made[20] == 1.0
+
+
+def test_one_cycle_equals_torchs_one_cycle():
+    recipe = Recipe(schedule="one-cycle", warmup=0.3, epochs=4)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=40, pct_start=0.3, cycle_momentum=False
+    )
+    for factor in factors(recipe, steps_per_epoch=10):
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
+        if reference.last_epoch < 39:
+            reference.step()

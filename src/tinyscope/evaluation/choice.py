@@ -1,0 +1,139 @@
+"""Which variation of a study to use, and why, from validation predictions only."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyscope.evaluation.comparison import Comparison, against, compare_all
+
+
+class Candidate(NamedTuple):
+    """What the choice may know of one variation."""
+
+    variation: str
+    parameters: int
+    seeds: tuple[int, ...]
+    """In ascending order; the first is the one that ships."""
+    accuracies: tuple[float, ...]
+    """Validation accuracy of each seed, or empty where the study keeps no validation images."""
+    right: np.ndarray | None
+    """bool (N,): the lowest seed's answers to the validation images; None without them."""
+
+
+class Choice(NamedTuple):
+    """The recommended variation."""
+
+    variation: str
+    seed: int
+    """Seed of the run that ships: the lowest, never the best."""
+    reason: str
+    """Why, in plain words."""
+    cannot_be_told_apart_from: tuple[str, ...]
+    """Variations whose lowest seed answers the validation images neither better nor worse."""
+    comparisons: tuple[Comparison, ...]
+    """The recommended variation against every other on the validation images."""
+
+
+def choose(candidates: Sequence[Candidate]) -> Choice:
+    """The variation with the highest mean validation accuracy over its seeds.
+
+    Equal means go to fewer parameters, then to the study's order. Without validation images nothing
+    is chosen: the first variation is given, and the reason says so.
+
+    Args:
+        candidates: at least one, in the study's order.
+    """
+    first = candidates[0]
+    if any(candidate.right is None for candidate in candidates):
+        reason = (
+            f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
+            "first variation. The test images are never used to choose."
+        )
+        return Choice(first.variation, first.seeds[0], reason, (), ())
+    ranked = sorted(candidates, key=lambda one: (-_mean(one), one.parameters))
+    best = ranked[0]
+    right = {one.variation: one.right for one in candidates if one.right is not None}
+    comparisons = against(best.variation, compare_all(right))
+    level = [one.second for one in comparisons if one.verdict == "cannot be told apart"]
+    return Choice(
+        variation=best.variation,
+        seed=best.seeds[0],
+        reason=_reason(ranked, comparisons),
+        cannot_be_told_apart_from=tuple(level),
+        comparisons=tuple(comparisons),
+    )
+
+
+def _mean(candidate: Candidate) -> float:
+    return round(fmean(candidate.accuracies), 12)  # the order of summing must not break a tie
+
+
+def _quoted(candidate: Candidate) -> str:
+    return f"“{candidate.variation}”"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return _joined([f"“{name}”" for name in names])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> str:
+    best = ranked[0]
+    over = (
+        "validation accuracy"
+        if len(best.seeds) == 1
+        else f"mean validation accuracy over {len(best.seeds)} seeds"
+    )
+    if len(ranked) == 1:
+        return (
+            f"{_quoted(best)} is the only variation of the study, so there was nothing to choose; "
+            f"its {over} is {_mean(best):.2%}."
+        )
+    second = ranked[1]
+    if _mean(best) > _mean(second):
+        gap = 100 * (_mean(best) - _mean(second))
+        lead = (
+            f"{_quoted(best)} has the highest {over}: {_mean(best):.2%}, {gap:.2f} points above "
+            f"{_quoted(second)}."
+        )
+    else:
+        smaller = best.parameters < second.parameters
+        why = "it has fewer parameters" if smaller else "the study names it first"
+        lead = (
+            f"{_quoted(best)} and {_quoted(second)} share the highest {over}, {_mean(best):.2%}; "
+            f"{_quoted(best)} is taken because {why}."
+        )
+    return " ".join([lead, *_judged(best, ranked, comparisons)])
+
+
+def _judged(
+    best: Candidate, ranked: Sequence[Candidate], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """What the paired tests say of the best."""
+    by_verdict: dict[str, list[str]] = {}
+    for comparison in comparisons:
+        by_verdict.setdefault(comparison.verdict, []).append(comparison.second)
+    better, level = by_verdict.get("better", []), by_verdict.get("cannot be told apart", [])
+    said = []
+    if better:
+        others = "every other variation" if len(better) == len(comparisons) else _listed(better)
+        said.append(f"is better than {others} by more than chance explains")
+    if level:
+        said.append(f"cannot be told apart from {_listed(level)}")
+    if worse := by_verdict.get("worse"):
+        said.append(f"is behind {_listed(worse)} with the lowest seed, but not on average")
+    images = comparisons[0].test.images
+    sentences = [f"On the same {images:,} validation images it {_joined(said)}."]
+    parameters = {one.variation: one.parameters for one in ranked}
+    small = min(level, key=parameters.__getitem__, default=best.variation)
+    if parameters[small] < best.parameters:
+        sentences.append(
+            f"“{small}” is smaller ({parameters[small]:,} parameters against "
+            f"{best.parameters:,}) and a fair choice where size matters."
+        )
+    return sentences

@@ -1,0 +1,58 @@
+"""95% intervals of an accuracy: over images (Wilson) and over seeds (Student)."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tinyscope.errors import DataError
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5% point
+
+
+class Interval(NamedTuple):
+    """A 95% interval of a share; both ends in [0, 1]."""
+
+    low: float
+    high: float
+
+
+def wilson(correct: int, n: int) -> Interval:
+    """Where the accuracy on all images of this kind lies, judged from n of them.
+
+    It says how much another draw of test images would change the figure of one trained model.
+
+    Args:
+        correct: images classified rightly, in 0 … n.
+        n: images in all, at least 1.
+
+    Raises:
+        DataError: there are no images, or `correct` is not in 0 … n.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference",
+    without continuity correction.
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise DataError(f"{correct} of {n} right; expected 0 to n of at least 1 image.")
+    square = Z95 * Z95
+    centre = (correct + square / 2) / (n + square)
+    half = Z95 / (n + square) * math.sqrt(correct * (n - correct) / n + square / 4)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def student(accuracies: Sequence[float]) -> Interval | None:
+    """Where the mean accuracy over all seeds lies, judged from some; None with a single seed.
+
+    It says how much another training would change the figure, on the same images.
+
+    Args:
+        accuracies: one share in [0, 1] for each seed.
+    """
+    from scipy.special import stdtrit
+
+    seeds = len(accuracies)
+    if seeds < 2:
+        return None
+    mean = math.fsum(accuracies) / seeds
+    variance = math.fsum((value - mean) ** 2 for value in accuracies) / (seeds - 1)
+    half = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(variance / seeds)
+    return Interval(max(0.0, mean - half), min(1.0, mean + half))

@@ -1,0 +1,43 @@
+"""A network and images to logits."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tinyscope.data.batches import Batches
+
+BATCH = 512
+"""Images at a time: as fast as larger ones, and small networks then need less than 1 GB."""
+
+
+def predict_logits(network: nn.Module, images: Batches, *, precision: str) -> Tensor:
+    """What the network answers for every image, in their order.
+
+    Args:
+        network: takes pixels (n, H, W, C); it is put into evaluation mode and left there.
+        images: on the network's device.
+        precision: "bf16" or "fp32", of the arithmetic.
+
+    Returns:
+        float32 (N, K) on the network's device.
+    """
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                forward(network, pixels, precision=precision).float()
+                for pixels, _ in images.in_order(BATCH)
+            ]
+        )
+
+
+def forward(network: nn.Module, pixels: Tensor, *, precision: str) -> Tensor:
+    """One pass in the given precision; logits (n, K) as the arithmetic leaves them."""
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits: Tensor = network(pixels)
+    return logits
+
+
+def as_array(logits: Tensor) -> np.ndarray:
+    """Logits as float32 numpy array (N, K)."""
+    return logits.cpu().numpy()

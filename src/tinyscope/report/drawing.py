@@ -1,0 +1,81 @@
+"""How figures look here: blank axes, labels, and SVG in the colours and fonts of its page."""
+
+import io
+import re
+import warnings
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, LINE = "#26282d", "#d8dae0"  # a page puts its own text and rule colours in their place
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def blank(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Figure and axes in the house's style; sizes in inches, fonts in points."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(LINE)
+    axes.tick_params(colors=INK, labelsize=10, length=0, pad=5)
+    return figure, axes
+
+
+def label(axes: "Axes", x: str, y: str) -> None:
+    """Names the axes."""
+    axes.set_xlabel(x, fontsize=10, color=INK, labelpad=7)
+    axes.set_ylabel(y, fontsize=10, color=INK, labelpad=7)
+
+
+def short(name: str, length: int) -> str:
+    """The name on one line, cut in the middle where it is too long for a figure."""
+    line = "".join(c if c.isprintable() else " " for c in name)
+    if len(line) <= length:
+        return line
+    return line[: length - length // 3 - 1].rstrip() + "…" + line[-(length // 3) :].lstrip()
+
+
+def svg(figure: "Figure", *, label: str, name: str) -> str:
+    """The figure as an `<svg>` element for an HTML page: the same bytes for the same figure.
+
+    Text stays text, in the reader's own font; ink and rules take the page's colours
+    (`currentColor` and `--line`). It scales to its container, up to its own size.
+
+    Args:
+        figure: from `figures`, or any other.
+        label: what the figure shows, for people who do not see it.
+        name: letters and digits, different for every figure of a page; its ids begin with it.
+    """
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    settings = rc_context({"svg.fonttype": "none", "svg.hashsalt": name})
+    with settings, warnings.catch_warnings():
+        # A name in another script is drawn by the reader's fonts, not by the one measured here.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    view_box = text.split('viewBox="')[1].split('"')[0]
+    width = float(view_box.split()[2])
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = text.replace("xlink:href", "href").replace(INK, "currentColor")
+    text = text.replace(LINE, f"var(--line, {LINE})")
+    text = re.sub(r"'DejaVu Sans'[^;\"<]*", FONTS, text)
+    head = (
+        f'<svg role="img" aria-label="{escape(label)}" viewBox="{view_box}" '
+        f'style="width:100%;max-width:{width * 4 / 3:.0f}px">'
+    )
+    return re.sub(r"\s*\n\s*", "\n", head + text[text.index(">") + 1 :]).strip()

@@ -1,0 +1,294 @@
+"""Figures from the tables of a summary, as matplotlib figures; `drawing.svg` puts one on a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinyscope.report.drawing import INK, blank, label, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008: told apart with every common colour blindness; line styles do it in print.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+HEAT = "#1b5e9e"
+DURATIONS = [
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
+    *(60 * n for n in (1, 2, 5, 10, 20, 30)),
+    *(3600 * n for n in (1, 2, 5, 10, 20, 50, 100)),
+]  # seconds at which the time axis may have a mark
+TEXT_CELLS = 20  # classes up to which a confusion matrix has counts in its cells
+
+
+def training_curves(runs: Sequence[Mapping[str, Any]], quantity: str) -> "Figure":
+    """How training went, epoch by epoch: the lowest seed in full lines, other seeds faint.
+
+    Args:
+        runs: the "runs" of one variation, each with its "history".
+        quantity: "loss" (nats) or "accuracy".
+    """
+    figure, axes = blank(4.6, 3.1)
+    for place in reversed(range(len(runs))):
+        history = runs[place]["history"]
+        epochs = [row["epoch"] for row in history]
+        for key, name, colour in (("train", "training", 0), ("val", "validation", 1)):
+            values = [row[f"{key}_{quantity}"] for row in history]
+            if all(value is None for value in values):
+                continue
+            axes.plot(
+                epochs,
+                _gapped(values),
+                color=COLOURS[colour],
+                linestyle=STYLES[colour],
+                linewidth=1.9 if place == 0 else 0.9,
+                alpha=1 if place == 0 else 0.4,
+                marker="o" if len(epochs) == 1 else None,
+                label=name if place == 0 else None,
+            )
+    best = runs[0]["best_epoch"]
+    if best is not None and best != runs[0]["epochs_run"]:
+        axes.axvline(
+            best, color=INK, linewidth=0.8, linestyle=STYLES[2], label="lowest validation loss"
+        )
+    label(axes, "epoch", "loss, nats" if quantity == "loss" else "accuracy")
+    _whole_epochs(axes)
+    if quantity == "accuracy":
+        _percent(axes.yaxis)
+    _legend(axes)
+    return figure
+
+
+def model_curves(variations: Sequence[Mapping[str, Any]], against: str) -> "Figure":
+    """Validation accuracy of every model on one plot (the lowest seed of each).
+
+    Without validation images it is training accuracy, and the axis says so.
+
+    Args:
+        variations: the "variations" of a summary.
+        against: "epoch", or "seconds" of training.
+    """
+    figure, axes = blank(4.6, 3.1)
+    key = "val_accuracy" if variations[0]["validation"] else "train_accuracy"
+    for place, variation in enumerate(variations):
+        history = variation["runs"][0]["history"]
+        seconds, clock = [], 0.0
+        for row in history:
+            clock += row["seconds"]
+            seconds.append(clock)
+        axes.plot(
+            seconds if against == "seconds" else [row["epoch"] for row in history],
+            _gapped([row[key] for row in history]),
+            markevery=max(1, len(history) // 8),
+            **_series(place),
+            label=short(variation["name"], 26),
+        )
+    label(
+        axes,
+        "seconds of training" if against == "seconds" else "epoch",
+        "validation accuracy" if key == "val_accuracy" else "training accuracy",
+    )
+    if against == "epoch":
+        _whole_epochs(axes)
+    _percent(axes.yaxis)
+    _legend_below(figure, axes)
+    return figure
+
+
+def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Test accuracy of every model: dot and 95% whisker of the lowest seed, other seeds as ticks.
+
+    An open diamond is a published figure.
+    """
+    figure, axes = blank(5.6, 1.05 + 0.42 * len(variations))
+    for row, variation in enumerate(variations):
+        test = variation["test"]
+        low, high = test["image_interval"]
+        colour = COLOURS[0]
+        axes.plot([low, high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(
+            test["lowest_seed_accuracy"], row, "o", color=colour, markersize=7, label="lowest seed"
+        )
+        others = [run["test_accuracy"] for run in variation["runs"][1:]]
+        axes.plot(
+            others,
+            [row + 0.24] * len(others),
+            "|",
+            color=INK,
+            markersize=6,
+            markeredgewidth=1.2,
+            label="other seeds",
+        )
+        if variation["published_accuracy"] is not None:
+            axes.plot(
+                variation["published_accuracy"],
+                row,
+                "D",
+                markerfacecolor="none",
+                markeredgecolor=COLOURS[1],
+                markersize=7,
+                markeredgewidth=1.6,
+                label="published",
+            )
+    names = [short(variation["name"], 26) for variation in variations]
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.06)
+    label(axes, "test accuracy; whisker: 95% interval over images", "")
+    _percent(axes.xaxis)
+    shown = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if not any(len(variation["runs"]) > 1 for variation in variations):
+        del shown["other seeds"]
+    _legend_below(figure, axes, list(shown.values()), list(shown))
+    return figure
+
+
+def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Mean test accuracy of every model against its mean training seconds (logarithmic)."""
+    figure, axes = blank(4.6, 3.1)
+    for place, variation in enumerate(variations):
+        series = _series(place) | {"linestyle": "none", "markersize": 8}
+        axes.plot(
+            variation["train_seconds"],
+            variation["test"]["accuracy"],
+            **series,
+            label=short(variation["name"], 26),
+        )
+    seconds = [variation["train_seconds"] for variation in variations]
+    axes.set_xscale("log")
+    axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
+    shown = [value for value in DURATIONS if min(seconds) / 1.5 <= value <= max(seconds) * 1.5]
+    shown = shown[:: -(-len(shown) // 6)] if len(shown) > 1 else sorted(set(seconds))[:2]
+    axes.set_xticks(shown, [_duration(value) for value in shown])
+    axes.set_xticks([], minor=True)
+    axes.margins(y=0.15)
+    means = ", mean over seeds" if any(len(one["runs"]) > 1 for one in variations) else ""
+    label(axes, f"training{means}", f"test accuracy{means}")
+    _percent(axes.yaxis)
+    _legend_below(figure, axes)
+    return figure
+
+
+def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> "Figure":
+    """Images by true class (rows) and predicted class (columns); a cell's depth is its row's share.
+
+    Up to 20 classes every cell bears its count; above that, shades only.
+    """
+    import numpy as np
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Rectangle
+
+    counts = np.asarray(matrix)
+    classes = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    depths = np.sqrt(shares)  # a linear scale hides mistakes of a few per cent
+    side = min(7.2, 2.2 + 0.5 * classes)
+    figure, axes = blank(side, side)
+    axes.grid(visible=False)
+    axes.set_aspect("equal")
+    if classes <= TEXT_CELLS:
+        size = 10 if classes <= 10 else 7.5
+        for true, called in np.argwhere(counts > 0):
+            depth = float(depths[true, called])
+            axes.add_patch(
+                Rectangle(
+                    (called - 0.47, true - 0.47),
+                    0.94,
+                    0.94,
+                    linewidth=0,
+                    facecolor=HEAT,
+                    alpha=round(depth, 2),
+                )
+            )
+            axes.text(
+                called,
+                true,
+                f"{counts[true, called]}",
+                ha="center",
+                va="center",
+                fontsize=size,
+                color="white" if depth > 0.65 else INK,
+                weight="bold" if true == called else None,
+            )
+        names = [short(name, 14) for name in class_names]
+        axes.set_xticks(
+            range(classes), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False
+        )
+        axes.set_yticks(range(classes), names, parse_math=False)
+    else:
+        shades = np.empty((classes, classes, 4))
+        shades[:] = to_rgba(HEAT)
+        shades[..., 3] = depths
+        axes.imshow(shades, interpolation="none", aspect="equal")
+        places = range(0, classes, 10)
+        axes.set_xticks(places, [str(place + 1) for place in places])
+        axes.set_yticks(places, [str(place + 1) for place in places])
+    axes.set_xlim(-0.5, classes - 0.5)
+    axes.set_ylim(classes - 0.5, -0.5)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    what = "class" if classes <= TEXT_CELLS else "class, by its number in the table"
+    label(axes, f"predicted {what}", f"true {what}")
+    return figure
+
+
+def _gapped(values: Sequence[float | None]) -> list[float]:
+    """Values to draw; a training that diverged has none for an epoch, and the line a gap."""
+    return [float("nan") if value is None else value for value in values]
+
+
+def _whole_epochs(axes: "Axes") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _percent(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _series(place: int) -> dict[str, Any]:
+    """Colour, line and marker of the n-th model, the same in every figure."""
+    return {
+        "color": COLOURS[place % len(COLOURS)],
+        "linestyle": STYLES[place // len(COLOURS) % len(STYLES)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linewidth": 1.7,
+        "markersize": 5.5,
+    }
+
+
+def _legend(axes: "Axes", **more: Any) -> None:
+    axes.legend(frameon=False, fontsize=10, labelcolor=INK, handlelength=2.4, **more)
+
+
+def _legend_below(
+    figure: "Figure", axes: "Axes", handles: Sequence[Any] = (), labels: Sequence[str] = ()
+) -> None:
+    """A legend under the axes, with room added for its rows."""
+    if not labels:
+        handles, labels = axes.get_legend_handles_labels()
+    columns = 1 if max(map(len, labels)) > 14 and figure.get_figwidth() < 6 else min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * rows)
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=columns,
+        frameon=False,
+        fontsize=10,
+        labelcolor=INK,
+        handlelength=2.4,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -1,0 +1,89 @@
+"""What a study did not test, as sentences for the people who rely on its answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FEW = 30  # test images of a class below which its figures say little
+
+DIVERGED = "diverged"
+
+
+def limits(
+    data: Mapping[str, Any],
+    study: Mapping[str, Any],
+    variations: list[dict[str, Any]],
+    *,
+    test_came_with_data: bool,
+) -> list[str]:
+    """Sentences on what was not tested; only those that are true of this study.
+
+    Args:
+        data: the block "data" of a summary.
+        study: the block "study" of a summary.
+        variations: the block "variations" of a summary.
+        test_came_with_data: whether the source had a test split of its own, so that duplicates
+            between it and the training images were not kept apart.
+    """
+    classes = len(data["class_names"])
+    found = [
+        f"Images unlike those of “{data['name']}” were not tested: another camera, size, light, "
+        f"blur or subject. An image of something else still gets one of the {classes} class names.",
+        "The stated probabilities were not calibrated: of the answers given with 90%, more or "
+        "fewer than nine in ten may be right.",
+        "Labels were taken as they are. A wrong label among the test images counts as a mistake of "
+        "the model, or hides one.",
+    ]
+    if test_came_with_data:
+        found.append(
+            "The test images came with the data set, and copies of training images among them were "
+            "not looked for. Where there are any, the test accuracy is too high."
+        )
+    if left_out := data["found"] - data["used"]:
+        found.append(
+            f"{left_out:,} of {data['found']:,} images could not be used and are in no figure; if "
+            "they differ from the others, no figure here tells."
+        )
+    if data["unbalanced"]:
+        found.append(
+            f"The classes are unbalanced (“{data['largest_class']}” has the most training images, "
+            f"“{data['smallest_class']}” the fewest): accuracy speaks mostly of the large classes, "
+            "balanced accuracy of all alike."
+        )
+    test = next(part for part in data["splits"] if part["split"] == "test")
+    rare = [name for name, n in zip(data["class_names"], test["counts"], strict=True) if n < FEW]
+    if rare:
+        noun = "class has" if len(rare) == 1 else "classes have"
+        found.append(
+            f"{len(rare)} of {classes} {noun} fewer than {FEW} test images; what is said of a "
+            "single one of them is rough."
+        )
+    if len(study["seeds"]) == 1:
+        found.append(
+            "Every variation was trained once, with one seed: how much the figures change from one "
+            "training to the next is not known."
+        )
+    elif len(variations) > 1:
+        found.append(
+            "The paired tests compare the runs with the lowest seed, which are those that would "
+            "ship; they do not cover the change from one training to the next."
+        )
+    if not study["validation"]:
+        found.append(
+            "There were no validation images, so no model was chosen on data: that one test "
+            "accuracy is higher than another here is no basis for a choice."
+        )
+    diverged = [
+        one["name"] for one in variations for run in one["runs"] if run["stopped"] == DIVERGED
+    ]
+    if diverged:
+        runs = "1 run" if len(diverged) == 1 else f"{len(diverged)} runs"
+        found.append(
+            f"The loss of {runs} of {', '.join(sorted(set(diverged)))} grew without bound: the "
+            "figures are those of the best epoch before, and say nothing of a lower learning rate."
+        )
+    if any(variation["published_accuracy"] is not None for variation in variations):
+        found.append(
+            "Published figures were measured by others, on their splits and machines, mostly once; "
+            "they stand beside the measured ones and were not tested against them."
+        )
+    return found

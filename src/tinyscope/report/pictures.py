@@ -1,0 +1,36 @@
+"""Images as PNG data URIs, each held once however often a page shows it."""
+
+import base64
+import io
+
+import numpy as np
+
+from tinyscope.data.dataset import ImageDataset
+
+
+def data_uri(image: np.ndarray) -> str:
+    """The image as `data:image/png;base64,…`, pixel for pixel; a page may enlarge it.
+
+    Args:
+        image: uint8 (H, W, C) with C 3 for RGB or 1 for grey.
+    """
+    from PIL import Image
+
+    pixels = np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+class Album:
+    """Collects the pictures of a summary; `pictures` maps a key to a data URI."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, str] = {}
+
+    def place(self, dataset: ImageDataset, row: int) -> str:
+        """The key of an image of the data set, "test/123", which the album now holds."""
+        key = f"{dataset.split}/{row}"
+        if key not in self.pictures:
+            self.pictures[key] = data_uri(dataset.images[row])
+        return key

@@ -1,0 +1,249 @@
+"""The plain dictionary that a report is made from: every number of the page, and nothing else."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from tinyscope import __version__
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.errors import DataError
+from tinyscope.evaluation.choice import Candidate, Choice, choose
+from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
+from tinyscope.evaluation.evaluation import Evaluation
+from tinyscope.plan.study import Study
+from tinyscope.report.limits import limits
+from tinyscope.report.pictures import Album
+from tinyscope.report.variation_block import evaluations, variation_block
+from tinyscope.runs.run import Run
+
+FORMAT = 1
+UNBALANCED = 1.5  # largest class over smallest above which balanced accuracy is pointed out
+SAMPLE_CLASSES = 12
+SAMPLES_OF_A_CLASS = 6
+CLOCK = (
+    "Training seconds count the training steps alone: cutting and augmenting batches, and updating "
+    "the weights; not loading the data, measuring validation figures or writing files."
+)
+
+
+def summarise(
+    study: Study,
+    runs: Iterable[Run],
+    splits: Splits,
+    *,
+    recipes_changed: Mapping[str, dict[str, Any]],
+    test_came_with_data: bool,
+    cut_to_budget: str = "",
+) -> dict[str, Any]:
+    """What a study found, ready for `json.dump` and for `page.render`.
+
+    Args:
+        study: the study, for its question, seeds and published figures.
+        runs: its finished runs in any order; variations stand in that of their first run.
+        splits: the images that the runs were trained and evaluated on.
+        recipes_changed: for each variation, the recipe keys that differ from the base.
+        cut_to_budget: what a time budget has taken from the study, for people; empty for nothing.
+        test_came_with_data: whether the test split is the source's own and not cut from it here.
+
+    Raises:
+        DataError: there is no run or no test split, or a run's predictions do not fit the images.
+    """
+    by_variation: dict[str, list[Run]] = {}
+    for run in runs:
+        by_variation.setdefault(run.variation, []).append(run)
+    if not by_variation or splits.test is None:
+        raise DataError(
+            f"Study {study.name}: {len(by_variation)} variations with finished runs and "
+            f"{'no' if splits.test is None else 'a'} test split; a report needs both."
+        )
+    album = Album()
+    variations, candidates, on_test = [], [], {}
+    for name, group in by_variation.items():
+        group.sort(key=lambda run: run.seed)
+        validation = evaluations(group, splits.validation) if splits.validation else None
+        test = evaluations(group, splits.test)
+        variations.append(
+            variation_block(
+                group,
+                validation=validation,
+                test=test,
+                test_images=splits.test,
+                changes=recipes_changed.get(name, {}),
+                published_accuracy=study.published.get(name),
+                album=album,
+            )
+        )
+        candidates.append(_candidate(group, validation))
+        on_test[name] = test[0].right
+    choice = choose(candidates)
+    about = {
+        "name": study.name,
+        "question": study.question,
+        "seeds": sorted({run.seed for group in by_variation.values() for run in group}),
+        "validation": study.validation,
+        "split_seed": study.split_seed,
+        "published_source": study.published_source,
+        "toml": study.as_toml(),
+        "cut_to_budget": cut_to_budget,
+    }
+    data = data_block(splits, album)
+    return {
+        "format": FORMAT,
+        "tinyscope": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "study": about,
+        "recommended": _recommended(choice, variations),
+        "data": data,
+        "variations": variations,
+        "comparisons": {
+            "level": LEVEL,
+            "pairs": len(variations) * (len(variations) - 1) // 2,
+            "validation": _rows(choice.comparisons),
+            "test": _rows(against(choice.variation, compare_all(on_test))),
+        },
+        "clock": CLOCK,
+        "environments": _environments(run for group in by_variation.values() for run in group),
+        "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
+        "pictures": album.pictures,
+    }
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What `tinyscope run --json` prints of a summary: keys "recommended" and "variations"."""
+    recommended = summary["recommended"]
+    keys = ("variation", "model", "test_accuracy", "val_accuracy", "image_interval")
+    return {
+        "recommended": {key: recommended[key] for key in (*keys, "seed_interval", "seeds")},
+        "variations": [
+            {
+                "name": variation["name"],
+                **_figures(variation),
+                "parameters": variation["parameters"],
+                "train_seconds": variation["train_seconds"],
+                "runs": [
+                    {key: value for key, value in run.items() if key != "history"}
+                    for run in variation["runs"]
+                ],
+            }
+            for variation in summary["variations"]
+        ],
+    }
+
+
+def data_block(splits: Splits, album: Album) -> dict[str, Any]:
+    """What a summary says of the images: counts, what was left out, and a few of each class."""
+    train = splits.train
+    counts = train.counts()
+    used = sum(len(part) for part in splits.parts())
+    return {
+        "name": splits.name,
+        "source": train.source,
+        "fingerprint": splits.fingerprint,
+        "class_names": list(train.class_names),
+        "image_shape": list(train.images.shape[1:]),
+        "splits": [
+            {
+                "split": part.split,
+                "images": len(part),
+                "found": part.found,
+                "counts": part.counts(),
+            }
+            for part in splits.parts()
+        ],
+        "used": used,
+        "found": sum(part.found for part in splits.parts()),
+        "left_out": [
+            {"split": part.split, "file": entry.file, "reason": entry.reason}
+            for part in splits.parts()
+            for entry in part.left_out
+        ],
+        "unbalanced": max(counts) > UNBALANCED * min(counts),
+        "largest_class": train.class_names[int(np.argmax(counts))],
+        "smallest_class": train.class_names[int(np.argmin(counts))],
+        "samples": _samples(train, album),
+    }
+
+
+def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
+    """The first images of classes that are spread evenly over all."""
+    classes = len(train.class_names)
+    shown = np.unique(np.linspace(0, classes - 1, min(classes, SAMPLE_CLASSES)).round().astype(int))
+    return [
+        {
+            "class": train.class_names[k],
+            "pictures": [
+                album.place(train, int(row))
+                for row in np.flatnonzero(train.labels == k)[:SAMPLES_OF_A_CLASS]
+            ],
+        }
+        for k in shown
+    ]
+
+
+def _candidate(runs: Sequence[Run], validation: Sequence[Evaluation] | None) -> Candidate:
+    return Candidate(
+        variation=runs[0].variation,
+        parameters=runs[0].parameters,
+        seeds=tuple(run.seed for run in runs),
+        accuracies=tuple(one.accuracy for one in validation or ()),
+        right=None if validation is None else validation[0].right,
+    )
+
+
+def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
+    validation, test = variation["validation"], variation["test"]
+    return {
+        "test_accuracy": test["accuracy"],
+        "val_accuracy": None if validation is None else validation["accuracy"],
+        "image_interval": test["image_interval"],
+        "seed_interval": test["seed_interval"],
+    }
+
+
+def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    chosen = next(one for one in variations if one["name"] == choice.variation)
+    by_f1 = sorted(chosen["test"]["per_class"], key=lambda row: row["f1"])
+    return {
+        "variation": choice.variation,
+        "model": chosen["model"],
+        "run": chosen["runs"][0]["name"],
+        "reason": choice.reason,
+        "cannot_be_told_apart_from": list(choice.cannot_be_told_apart_from),
+        **_figures(chosen),
+        "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],
+        "seeds": chosen["seeds"],
+        "weakest_classes": by_f1[:3],
+        "strongest_classes": by_f1[::-1][:3],
+    }
+
+
+def _rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
+    return [
+        {
+            "first": one.first,
+            "second": one.second,
+            "images": one.test.images,
+            "only_first": one.test.only_first,
+            "only_second": one.test.only_second,
+            "difference": one.test.difference,
+            "interval": list(one.test.interval),
+            "p_value": one.test.p_value,
+            "adjusted_p_value": one.adjusted_p_value,
+            "verdict": one.verdict,
+        }
+        for one in comparisons
+    ]
+
+
+def _environments(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """The machines that trained, each with its runs; one entry where all ran on the same."""
+    found: list[dict[str, Any]] = []
+    for run in runs:
+        same = next((one for one in found if one["machine"] == dict(run.environment)), None)
+        if same is None:
+            same = {"machine": dict(run.environment), "runs": []}
+            found.append(same)
+        same["runs"].append(run.name)
+    return found

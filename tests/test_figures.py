@@ -1,0 +1,151 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from study_world import make_run, make_splits, make_study
+
+from tinyscope.report import figures
+from tinyscope.report.drawing import short, svg
+from tinyscope.report.summary import summarise
+
+NAMES = ("<b>ant</b>", "$bee$ & co", "猫", "d" * 90)
+
+
+@pytest.fixture(scope="module")
+def variations(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    study, splits = make_study(published={"base": 0.5}), make_splits(NAMES)
+    runs = [
+        make_run(folder, study, splits, name, seed, accuracy=0.8, seconds=10.0**place)
+        for place, name in enumerate(study.recipes())
+        for seed in study.seeds
+    ]
+    found = summarise(study, runs, splits, recipes_changed={}, test_came_with_data=True)
+    return found["variations"]
+
+
+class Texts(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts += [data.strip()] if data.strip() else []
+
+
+def test_training_curves_draw_the_history_of_every_seed(variations):
+    runs = variations[0]["runs"]
+    axes = figures.training_curves(runs, "loss").axes[0]
+    drawn = [list(line.get_ydata()) for line in axes.lines]
+    for run in runs:
+        assert [row["train_loss"] for row in run["history"]] in drawn
+        assert [row["val_loss"] for row in run["history"]] in drawn
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training",
+        "validation",
+        "lowest validation loss",
+    ]
+
+
+def test_training_without_validation_has_one_curve(variations):
+    history = [row | {"val_accuracy": None} for row in variations[0]["runs"][0]["history"]]
+    run = variations[0]["runs"][0] | {"history": history, "best_epoch": None}
+    axes = figures.training_curves([run], "accuracy").axes[0]
+    assert len(axes.lines) == 1
+
+
+def test_an_epoch_without_a_loss_is_a_gap(variations):
+    history = [dict(row) for row in variations[0]["runs"][0]["history"]]
+    history[-1]["train_loss"] = None
+    run = variations[0]["runs"][0] | {"history": history, "best_epoch": None}
+    lines = figures.training_curves([run], "loss").axes[0].lines
+    assert any(np.isnan(line.get_ydata()[-1]) for line in lines)
+
+
+def test_the_comparing_plot_counts_seconds_from_the_start(variations):
+    axes = figures.model_curves(variations, "seconds").axes[0]
+    for line, variation in zip(axes.lines, variations, strict=True):
+        seconds = [row["seconds"] for row in variation["runs"][0]["history"]]
+        assert list(line.get_xdata()) == pytest.approx(np.cumsum(seconds))
+    assert axes.get_ylabel() == "validation accuracy"
+
+
+def test_without_validation_the_comparing_plot_says_training(variations):
+    without = [one | {"validation": None} for one in variations]
+    assert figures.model_curves(without, "epoch").axes[0].get_ylabel() == "training accuracy"
+
+
+def test_whiskers_are_the_intervals_of_the_table(variations):
+    axes = figures.accuracies(variations).axes[0]
+    drawn = [tuple(line.get_xdata()) for line in axes.lines]
+    for variation in variations:
+        assert tuple(variation["test"]["image_interval"]) in drawn
+        assert (variation["test"]["lowest_seed_accuracy"],) in drawn
+    assert (0.5,) in drawn  # published
+
+
+def test_cost_is_drawn_where_the_table_has_it(variations):
+    axes = figures.accuracy_against_cost(variations).axes[0]
+    drawn = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines]
+    assert drawn == [(one["train_seconds"], one["test"]["accuracy"]) for one in variations]
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == ["1 s", "5 s", "20 s", "1 min"]
+
+
+def test_models_differ_in_marker_too_for_print(variations):
+    axes = figures.model_curves(variations, "epoch").axes[0]
+    assert len({line.get_marker() for line in axes.lines}) == 3
+
+
+def test_a_confusion_matrix_bears_every_count_up_to_twenty_classes(variations):
+    matrix = variations[0]["test"]["confusion"]
+    texts = [text.get_text() for text in figures.confusion(matrix, NAMES).axes[0].texts]
+    assert sorted(texts) == sorted(str(n) for row in matrix for n in row if n)
+
+
+def test_a_confusion_matrix_of_many_classes_has_shades_only():
+    matrix = np.eye(100, dtype=int).tolist()
+    axes = figures.confusion(matrix, [f"class {k}" for k in range(100)]).axes[0]
+    assert not axes.texts
+    (image,) = axes.images
+    assert (image.get_array()[..., 3] == np.eye(100)).all()
+
+
+def test_svg_is_the_same_for_the_same_figure(variations):
+    first, second = (
+        svg(figures.model_curves(variations, "epoch"), label="Curves", name="a") for _ in range(2)
+    )
+    assert first == second
+
+
+def test_svg_has_a_label_and_ids_of_its_own_and_points_nowhere_else(variations):
+    figure = figures.model_curves(variations, "epoch")
+    text = svg(figure, label='Which "class" <is> it', name="m0")
+    tags = Texts(text).tags
+    assert tags[0][0] == "svg"
+    assert (tags[0][1]["role"], tags[0][1]["aria-label"]) == ("img", 'Which "class" <is> it')
+    ids = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    assert all(one.startswith("m0-") for one in ids)
+    pointed = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    assert pointed
+    assert pointed <= ids
+    assert "http" not in text
+    assert "<metadata" not in text
+
+
+def test_class_names_are_text_in_a_figure_and_never_markup_or_formulas(variations):
+    figure = figures.confusion(variations[0]["test"]["confusion"], NAMES)
+    found = Texts(svg(figure, label="", name="x"))
+    assert not [tag for tag, _ in found.tags if tag == "b"]
+    assert {"<b>ant</b>", "$bee$ & co", "猫", "ddddddddd…dddd"} <= set(found.texts)
+
+
+def test_names_are_shortened_in_the_middle_and_put_on_one_line():
+    assert short("a\nb", 10) == "a b"
+    assert short("golden retriever, wet", 12) == "golden…wet"
+    assert len(short("x" * 500, 26)) == 26

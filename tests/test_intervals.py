@@ -1,0 +1,48 @@
+import math
+
+import pytest
+from scipy import stats
+
+from tinyscope.errors import DataError
+from tinyscope.evaluation.intervals import student, wilson
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (81, 263), (9140, 10_000), (1, 1)])
+def test_wilson_agrees_with_scipy(correct, n):
+    expected = stats.binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    assert tuple(wilson(correct, n)) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_by_hand():
+    # 1 of 2 right: centre 1/2; half width z / (n + z^2) * sqrt(n/4 + z^2/4)
+    z = 1.959963984540054
+    half = z / (2 + z * z) * math.sqrt(0.5 + z * z / 4)
+    assert tuple(wilson(1, 2)) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_wilson_stays_within_what_a_share_can_be():
+    assert wilson(0, 5).low == 0.0
+    assert wilson(5, 5).high == 1.0
+
+
+def test_student_agrees_with_scipy():
+    values = [0.901, 0.913, 0.907, 0.899]
+    expected = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    assert student(values) == pytest.approx(expected)
+
+
+def test_student_by_hand_with_three_seeds():
+    # mean 0.8, deviation 0.1; t for 2 degrees of freedom at 97.5% is 4.30265: 4.30265 * 0.1 / 3**.5
+    low, high = student([0.7, 0.8, 0.9])
+    assert low == pytest.approx(0.8 - 0.248414, abs=1e-5)
+    assert high == 1.0  # 1.048 is no share
+
+
+def test_one_seed_has_no_interval_over_seeds():
+    assert student([0.9]) is None
+
+
+def test_more_right_than_there_are_images_is_refused():
+    with pytest.raises(DataError) as caught:
+        wilson(3, 2)
+    assert str(caught.value) == "3 of 2 right; expected 0 to n of at least 1 image."

@@ -1,0 +1,98 @@
+"""The verbs of the Python package that join several parts: run, evaluate, compare."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tinyscope.data.batches import Batches
+from tinyscope.data.catalogue import load
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.errors import InputError
+from tinyscope.evaluation.comparison import Comparison, compare_all
+from tinyscope.evaluation.evaluation import Evaluation
+from tinyscope.evaluation.predict import as_array, predict_logits
+from tinyscope.models.zoo import NAMES
+from tinyscope.plan.study import Study
+from tinyscope.plan.study_files import load_study
+from tinyscope.shipping.classifier import Classifier
+from tinyscope.sweep.local import Listener, run_study
+from tinyscope.sweep.outcome import StudyResult
+
+
+def run(
+    study: Study | str | Path,
+    data: Splits | str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    seeds: Sequence[int] | None = None,
+    budget: float | None = None,
+    listener: Listener | None = None,
+) -> StudyResult:
+    """Trains and compares what a study asks for, and writes its report.
+
+    Args:
+        study: a `Study`, a name of `tinyscope list studies`, or a `.toml` file.
+        data: instead of the study's own: loaded images, a name, or a path.
+        out: the study's folder; by default `tinyscope-runs/<study name>`.
+        seeds: instead of the study's own.
+        budget: seconds that the trainings may about take.
+        listener: is told what happens.
+
+    Raises:
+        InputError: the study has faults, or its models do not fit the images.
+        DataError: the data cannot be used.
+        StorageError: the folder cannot be used.
+    """
+    asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
+    if seeds is not None:
+        asked = replace(asked, seeds=tuple(seeds))
+    if data is not None and not isinstance(data, Splits):
+        data = load(data, size=asked.size)
+    return run_study(
+        asked, data, out=Path(out) if out is not None else None, budget=budget, listener=listener
+    )
+
+
+def evaluate(classifier: Classifier, images: ImageDataset) -> Evaluation:
+    """What a classifier answers for a split, with every figure and table that follows from it.
+
+    Args:
+        classifier: as `load_classifier` gives it.
+        images: of the classifier's size, with its classes in its order.
+
+    Raises:
+        InputError: the classes or the images are not the classifier's.
+    """
+    if images.class_names != classifier.class_names:
+        raise InputError(
+            f"The images have {len(images.class_names)} classes ({images.class_names[0]} …), the "
+            f"classifier has {len(classifier.class_names)} ({classifier.class_names[0]} …); "
+            "expected the same, in the same order."
+        )
+    if images.preprocessing != classifier.preprocessing:
+        raise InputError(
+            f"The images are {tuple(images.preprocessing)}, the classifier takes "
+            f"{tuple(classifier.preprocessing)} (height, width, channels). load(..., size=N) "
+            "brings images to another size."
+        )
+    logits = predict_logits(
+        classifier.network, Batches(images, device=torch.device("cpu")), precision="fp32"
+    )
+    return Evaluation(images.split, as_array(logits), images.labels, images.class_names)
+
+
+def compare(evaluations: Mapping[str, Evaluation]) -> list[Comparison]:
+    """Paired tests between all pairs of evaluations of the same images.
+
+    Args:
+        evaluations: by name; two or more.
+
+    Raises:
+        InputError: they are not of the same images.
+    """
+    labels = [each.labels for each in evaluations.values()]
+    if any(len(other) != len(labels[0]) or (other != labels[0]).any() for other in labels[1:]):
+        raise InputError("Only evaluations of the same images, in the same order, can be compared.")
+    return list(compare_all({name: each.right for name, each in evaluations.items()}))

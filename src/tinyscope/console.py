@@ -1,0 +1,136 @@
+"""What a study shows on standard error: a live display on a terminal, else plain lines."""
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tinyscope.data.dataset import Splits
+from tinyscope.runs.run import Run
+from tinyscope.sweep.local import Listener
+from tinyscope.sweep.planned import Planned
+from tinyscope.training.trainer import Row
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "40 s", "12 min", "3 h 5 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class PlainProgress(Listener):
+    """One line an epoch, as a log file or a pipe wants it."""
+
+    def say(self, line: str) -> None:
+        """Writes a line to standard error."""
+        print(line, file=sys.stderr, flush=True)
+
+    def data_loaded(self, data: Splits) -> None:
+        """One line on the images, one on those left out where there are any."""
+        shape = data.train.preprocessing
+        counts = ", ".join(f"{len(part):,} {part.split}" for part in data.parts())
+        self.say(
+            f"{data.name}: {counts} images of {shape.width}x{shape.height}, "
+            f"{len(data.train.class_names)} classes"
+        )
+        found = sum(part.found for part in data.parts())
+        used = sum(len(part) for part in data.parts())
+        if used < found:
+            first = next(entry for part in data.parts() for entry in part.left_out)
+            self.say(
+                f"{used:,} of {found:,} images used; the first left out is {first.file}: "
+                f"{first.reason}. The report lists all."
+            )
+
+    def planned(self, planned: Planned, seconds: float, cut: str) -> None:
+        """What will run, and how long it will about take."""
+        done = len(planned.runs) - len(planned.missing)
+        kept = f" ({done} finished before are kept)" if done else ""
+        self.say(
+            f"{planned.study.name}: {_counted(len(planned.recipes), 'variation')} x "
+            f"{_counted(len(planned.study.seeds), 'seed')} = {_counted(len(planned.runs), 'run')}"
+            f"{kept}; about {duration(seconds)} of training on this machine"
+        )
+        if cut:
+            self.say(f"cut to the budget: {cut}")
+
+    def run_starts(self, run: Run, number: int, of: int) -> None:
+        """A heading."""
+        self.say(f"run {number} of {of}: {run.variation}, seed {run.seed} ({run.recipe.model})")
+
+    def epoch(self, run: Run, row: Row) -> None:
+        """The epoch's figures."""
+        self.say(f"  epoch {row['epoch']}/{run.recipe.epochs}  {figures(row)}")
+
+
+class LiveProgress(PlainProgress):
+    """Finished epochs as lines, and below them a bar for the epoch at hand; use as a context."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._live = Live(self._bar, console=self._console, transient=True, refresh_per_second=4)
+        self._task: Any = None
+        self._shown_at = 0.0
+
+    def __enter__(self) -> "LiveProgress":
+        """Starts the display."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it and leaves the lines."""
+        self._live.stop()
+
+    def say(self, line: str) -> None:
+        """Writes a line above the bar."""
+        self._console.print(line, markup=False, highlight=False)
+
+    def run_starts(self, run: Run, number: int, of: int) -> None:
+        """A heading, and a bar for the run."""
+        super().run_starts(run, number, of)
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task("epoch 1", total=1)
+
+    def step(self, done: int, steps: int) -> None:
+        """Moves the bar, ten times a second at most."""
+        now = time.monotonic()
+        if done == steps or now - self._shown_at > 0.1:
+            self._bar.update(self._task, completed=done, total=steps)
+            self._shown_at = now
+
+    def epoch(self, run: Run, row: Row) -> None:
+        """The epoch's figures, and a new bar."""
+        super().epoch(run, row)
+        following = min(row["epoch"] + 1, run.recipe.epochs)
+        self._bar.reset(self._task, description=f"epoch {following}")
+
+    def run_ends(self, run: Run) -> None:
+        """Takes the bar away."""
+        self._bar.remove_task(self._task)
+        self._task = None
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def figures(row: Row) -> str:
+    """An epoch's figures in one line."""
+    parts = [f"loss {row['train_loss']:.4f}", f"accuracy {row['train_accuracy']:.1%}"]
+    if row["val_loss"] is not None:
+        parts += [f"val_loss {row['val_loss']:.4f}", f"val_accuracy {row['val_accuracy']:.1%}"]
+    parts += [f"{row['seconds']:.1f} s", f"{row['images_per_second']:,.0f} images/s"]
+    return "  ".join(parts)

@@ -1,0 +1,142 @@
+"""What `tinyscope list` and `tinyscope doctor` print, line by line."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+
+def studies() -> Iterator[str]:
+    """The built-in studies with their questions."""
+    from tinyscope.plan.study_files import built_in, load_study
+
+    yield from _columns((name, load_study(name).question) for name in built_in())
+
+
+def recipes() -> Iterator[str]:
+    """The named recipes with their models, then every key that a recipe has."""
+    from tinyscope.plan.recipe import KEYS, Recipe
+    from tinyscope.plan.recipe_book import RECIPES
+
+    yield from _columns(
+        (name, f"{make().model}: {(make.__doc__ or '').splitlines()[0]}")
+        for name, make in RECIPES.items()
+    )
+    yield ""
+    yield "Keys, with the values of the recipe plain:"
+    defaults = Recipe().as_dict()
+    yield from _columns((key, _spelled(defaults[key])) for key in KEYS)
+
+
+def models() -> Iterator[str]:
+    """The models, with the smallest images that they take."""
+    from tinyscope.models.zoo import LAYER_STACK, MODELS
+
+    yield from _columns(
+        (name, f"{entry.summary}; images of {entry.smallest}x{entry.smallest} or more")
+        for name, entry in MODELS.items()
+    )
+    yield from _columns([(LAYER_STACK, "the layers that the recipe's own list gives")])
+
+
+def datasets() -> Iterator[str]:
+    """The data sets that have a name, and what else `--data` takes."""
+    from tinyscope.data.catalogue import DATASETS
+
+    yield from _columns(DATASETS.items())
+    yield "or a path: a folder of images, a folder of parquet shards, an .npz file"
+
+
+def runs(folder: Path | None) -> Iterator[str]:
+    """The runs below a folder (by default `tinyscope-runs`), with their validation accuracy."""
+    from tinyscope.errors import InputError
+    from tinyscope.runs.store import DEFAULT_ROOT, runs_below
+
+    root = folder or DEFAULT_ROOT
+    if not root.is_dir():
+        raise InputError(
+            f'There is no folder {root}. Give one: "tinyscope list runs FOLDER"; '
+            '"tinyscope run STUDY" makes one.'
+        )
+    found = runs_below(root)
+    for run in found:
+        if not run.finished:
+            yield f"{run.folder}: not finished"
+            continue
+        last = run.history[-1] if run.history else {}
+        accuracy = last.get("val_accuracy")
+        shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
+        yield f"{run.folder}: {shown}, {run.result['train_seconds']:.0f} s of training"
+    if not found:
+        yield f"no runs below {root}"
+
+
+def doctor() -> Iterator[str]:
+    """Versions, device, threads, precision and disk; then what is missing, each with its remedy."""
+    import torch
+
+    from tinyscope.data.cache_folder import cache_folder
+    from tinyscope.training import machine
+
+    here = machine.environment(machine.device())
+    fast = machine.has_fast_bfloat16(machine.device())
+    build = "CUDA" if torch.version.cuda else "CPU"
+    cache = cache_folder()
+    packages = ("numpy", "scipy", "scikit-learn", "pillow", "pyarrow", "safetensors", "matplotlib")
+    yield from _columns(
+        [
+            ("tinyscope", here["tinyscope"]),
+            ("python", f"{here['python']} on {platform.platform()}"),
+            ("torch", f"{here['torch']} ({build} build, {here['cpu_capability']})"),
+            *((name, metadata.version(name)) for name in packages),
+            ("processor", f"{here['cpu']}, {here['cores']} cores, {here['threads']} threads used"),
+            ("device", f"{here['device']} ({here['device_name']})"),
+            ("precision", "bf16" if fast else "fp32 (this device has no fast bfloat16)"),
+            ("cache", f"{cache} ({_free(cache)} free; TINYSCOPE_CACHE moves it)"),
+        ]
+    )
+    missing = []
+    if here["threads"] < here["cores"]:
+        missing.append(
+            f"torch uses {here['threads']} of {here['cores']} cores: "
+            "unset OMP_NUM_THREADS to use all."
+        )
+    if torch.version.cuda and here["device"] == "cpu":
+        missing.append(
+            "torch is a CUDA build of several GB, and there is no GPU: "
+            '"pip install -c constraints.txt ." takes a smaller one.'
+        )
+    if not _writable(cache):
+        missing.append(f"{cache} cannot be written: set TINYSCOPE_CACHE to a folder that can.")
+    yield from missing or ["nothing is missing"]
+
+
+def _columns(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    known = list(rows)
+    width = max((len(name) for name, _ in known), default=0)
+    yield from (f"{name:<{width}}  {text}".rstrip() for name, text in known)
+
+
+def _spelled(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _free(folder: Path) -> str:
+    return f"{shutil.disk_usage(_nearest(folder)).free / 1e9:.0f} GB"
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(_nearest(folder), os.W_OK)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder

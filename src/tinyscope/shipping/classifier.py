@@ -1,0 +1,237 @@
+"""Classifier: weights, preprocessing and class names in one folder; photos in, answers out."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+import tinyscope
+from tinyscope.data.dataset import Preprocessing
+from tinyscope.data.decoding import Undecodable, decode
+from tinyscope.errors import InputError, StorageError
+from tinyscope.files import replacing, write_json
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.plan.recipe import Recipe
+
+FORMAT = 1
+"""Of `model.json`; a larger one was written by a later version."""
+
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image."""
+
+    file: str
+    """As it was given."""
+    top: tuple[tuple[str, float], ...] = ()
+    """Classes with probabilities, the likeliest first; empty where there is an error."""
+    error: str | None = None
+    """Why there is no answer."""
+
+    @property
+    def class_name(self) -> str | None:
+        """The likeliest class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    def probability(self) -> float | None:
+        """Of the likeliest class, in 0 … 1: the network's softmax, not calibrated."""
+        return self.top[0][1] if self.top else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `tinyscope predict --json` prints it; `cannot_tell` is null: no threshold is set."""
+        return {
+            "file": self.file,
+            "class": self.class_name,
+            "probability": self.probability,
+            "top": [list(pair) for pair in self.top],
+            "cannot_tell": None,
+            "error": self.error,
+        }
+
+
+class Classifier:
+    """A trained network that takes photos of any size and answers with class names.
+
+    Args:
+        network: takes pixels (N, H, W, C), gives logits (N, K).
+        class_names: K names, in the order of the logits.
+        preprocessing: the size and channels of its training images.
+        card: what else `model.json` tells, for people.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        card: dict[str, Any] | None = None,
+    ) -> None:
+        self.network = network.cpu().eval()
+        self.class_names = tuple(class_names)
+        self.preprocessing = preprocessing
+        self.card = card or {}
+
+    def predict(self, image: str | Path | bytes | np.ndarray, *, top: int = 5) -> Prediction:
+        """The answer for one image.
+
+        Args:
+            image: a file, a file's bytes, or uint8 pixels (H, W, C) of the network's own size.
+            top: classes to name, at most.
+
+        Raises:
+            InputError: an array of another shape or dtype. A file that cannot be read is no
+                exception but a `Prediction` with its `error`.
+        """
+        return next(self.predict_each([image], top=top))
+
+    def predict_each(
+        self, images: Iterable[str | Path | bytes | np.ndarray], *, top: int = 5
+    ) -> Iterator[Prediction]:
+        """The answers for many images, in their order, while they are being read.
+
+        Args:
+            images: see `predict`; an iterator may be endless.
+            top: classes to name, at most.
+
+        Raises:
+            InputError: see `predict`.
+        """
+        with ThreadPoolExecutor() as pool:
+            source = iter(images)
+            while group := list(islice(source, _BATCH)):
+                pixels = list(pool.map(self._pixels, group))
+                usable = [each for each in pixels if isinstance(each, np.ndarray)]
+                answers = iter(self.probabilities(np.stack(usable)) if usable else ())
+                for image, read in zip(group, pixels, strict=True):
+                    name = str(image) if isinstance(image, (str, Path)) else ""
+                    if isinstance(read, str):
+                        yield Prediction(name, error=read)
+                    else:
+                        yield Prediction(name, top=self._top(next(answers), top))
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Softmax of the logits, float64 (N, K), for uint8 pixels (N, H, W, C)."""
+        with torch.inference_mode():
+            logits = self.network(torch.from_numpy(pixels)).double()
+        answers: np.ndarray = logits.softmax(dim=1).numpy()
+        return answers
+
+    def _top(self, probabilities: np.ndarray, count: int) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return tuple((self.class_names[index], float(probabilities[index])) for index in order)
+
+    def _pixels(self, image: str | Path | bytes | np.ndarray) -> np.ndarray | str:
+        """Pixels of the network's size, or why there are none."""
+        if isinstance(image, np.ndarray):
+            if image.shape != tuple(self.preprocessing) or image.dtype != np.uint8:
+                raise InputError(
+                    f"An array of {image.dtype} {image.shape} is no image for this model; "
+                    f"expected uint8 {tuple(self.preprocessing)}."
+                )
+            return image
+        try:
+            return decode(Path(image) if isinstance(image, str) else image, self.preprocessing)
+        except Undecodable as reason:
+            return str(reason)
+
+
+def save_model(
+    folder: Path,
+    network: nn.Module,
+    *,
+    recipe: Recipe,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    card: dict[str, Any],
+) -> None:
+    """Writes a model folder: `weights.safetensors`, then `model.json`.
+
+    Args:
+        folder: made where it is missing.
+        network: a `PixelInput`, which holds its normalization.
+        recipe: its model and layers are kept; the rest is on the card.
+        class_names: in the order of the logits.
+        preprocessing: of its training images.
+        card: plain JSON values for people: accuracy, data, recipe.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    weights = {
+        name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()
+    }
+    with replacing(folder / "weights.safetensors") as file:
+        file.write(save(weights))
+    content = {
+        "format": FORMAT,
+        "tinyscope": tinyscope.__version__,
+        "model": recipe.model,
+        "layers": list(recipe.layers),
+        "class_names": list(class_names),
+        "preprocessing": {
+            **preprocessing._asdict(),
+            "steps": "EXIF rotation, to RGB or grey, centre crop to the aspect, antialiased "
+            "resize; normalization is part of the network",
+        },
+        "card": card,
+    }
+    write_json(folder / "model.json", content)
+
+
+def load_classifier(path: str | Path) -> Classifier:
+    """The classifier in a model folder, a run's folder, or a study's folder (the recommended one).
+
+    Raises:
+        InputError: there is no model.
+        StorageError: its files are damaged, or a later version has written them.
+    """
+    folder = Path(path)
+    if (folder / "model" / "model.json").is_file():
+        folder = folder / "model"
+    if not (folder / "model.json").is_file():
+        raise InputError(
+            f"{path} holds no model. Expected a model folder, a finished run's folder or a "
+            'finished study\'s folder. Run "tinyscope list runs" to see all runs below this folder.'
+        )
+    try:
+        content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if content["format"] > FORMAT:
+            raise StorageError(
+                f"{folder} was written by a later version of Tinyscope (format "
+                f"{content['format']}; this one reads up to {FORMAT})."
+            )
+        shape = content["preprocessing"]
+        preprocessing = Preprocessing(shape["height"], shape["width"], shape["channels"])
+        network = zoo.build(
+            content["model"],
+            layers=content["layers"],
+            initializer="torch",
+            classes=len(content["class_names"]),
+            **preprocessing._asdict(),
+        )
+        filler = [1.0] * preprocessing.channels  # the true values are among the weights
+        wrapped = PixelInput(network, mean=filler, deviation=filler)
+        wrapped.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
+    return Classifier(
+        wrapped,
+        class_names=content["class_names"],
+        preprocessing=preprocessing,
+        card=content["card"],
+    )

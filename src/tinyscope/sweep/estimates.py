@@ -1,0 +1,149 @@
+"""How long a study will take, from a few timed steps, and how to cut it to a budget."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import InputError
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.study import Study
+from tinyscope.training.trainer import Trainer
+
+_TIMED_SECONDS = 1.0
+_TIMED_STEPS = 8
+_VALIDATION_SHARE = 1 / 3
+"""Of a training image's cost: a forward pass, where the backward one costs twice as much."""
+_RESERVE = 0.9
+"""Of a budget that trainings may use; the rest is for predictions, report and errors."""
+
+
+class Fitted(NamedTuple):
+    """A study cut to a budget."""
+
+    study: Study
+    recipes: Mapping[str, Recipe]
+    seconds: float
+    """That it will about take."""
+    told: str
+    """What was cut, for people; empty where nothing was."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one epoch of a recipe on this machine."""
+
+    epoch_seconds: float
+
+    def seconds(self, recipe: Recipe) -> float:
+        """Of all its epochs, if none is spared by early stopping."""
+        return self.epoch_seconds * recipe.epochs
+
+
+def time_recipes(data: Splits, recipes: Mapping[str, Recipe]) -> dict[str, Timing]:
+    """Times a few training steps of each recipe; takes about a second for each.
+
+    Recipes that differ in nothing that a step's time depends on are timed once.
+    """
+    timings: dict[str, Timing] = {}
+    known: dict[str, Timing] = {}
+    for name, recipe in recipes.items():
+        same = repr(replace(recipe, epochs=1, learning_rate=0.1, label_smoothing=0.0))
+        if same not in known:
+            known[same] = _time(data, recipe)
+        timings[name] = known[same]
+    return timings
+
+
+def _time(data: Splits, recipe: Recipe) -> Timing:
+    with torch.random.fork_rng(devices=[]):
+        trainer = Trainer(data, recipe)
+        taken: list[float] = []
+        began = time.perf_counter()
+        for number, (pixels, labels) in enumerate(trainer.batches(1)):
+            start = time.perf_counter()
+            loss, _ = trainer.step(pixels, labels, number)
+            loss.item()  # waits for a GPU
+            taken.append(time.perf_counter() - start)
+            if len(taken) > _TIMED_STEPS or time.perf_counter() - began > _TIMED_SECONDS:
+                break
+    timed = sorted(taken[1:] or taken)  # the first step prepares kernels for all later ones
+    step = timed[len(timed) // 2]
+    validation = len(data.validation) if data.validation else 0
+    per_image = step / min(recipe.batch_size, len(data.train))
+    return Timing(step * trainer.steps_per_epoch + validation * per_image * _VALIDATION_SHARE)
+
+
+def fit_to_budget(
+    study: Study, recipes: Mapping[str, Recipe], timings: Mapping[str, Timing], budget: float
+) -> Fitted:
+    """Cuts a study until its trainings fit into a time.
+
+    In this order: fewer epochs (down to a third), fewer seeds (down to the lowest), fewer
+    variations (from the last, down to two), fewer epochs (down to one). Every variation keeps the
+    same share of its epochs, so that the comparison stays fair.
+
+    Args:
+        study: its seeds and variations may be cut.
+        recipes: by variation.
+        timings: of the recipes.
+        budget: seconds.
+
+    Raises:
+        InputError: even the smallest cut takes longer; the message says how long.
+    """
+    allowed = budget * _RESERVE
+    names = list(recipes)
+    seeds = sorted(study.seeds)
+
+    def seconds(share: float, kept: Sequence[str], runs: int) -> float:
+        return runs * sum(timings[name].seconds(_shorter(recipes[name], share)) for name in kept)
+
+    cuts = [(names, len(seeds), 1 / 3)]
+    cuts += [(names, runs, 1 / 3) for runs in range(len(seeds) - 1, 0, -1)]
+    cuts += [(names[:kept], 1, 1 / 3) for kept in range(len(names) - 1, 1, -1)]
+    cuts += [(names[: min(2, len(names))], 1, 0.0)]
+    for kept, runs, least in cuts:
+        if seconds(least, kept, runs) > allowed:
+            continue
+        shares = (hundredths / 100 for hundredths in range(100, math.ceil(least * 100), -1))
+        fitting = (asked for asked in shares if seconds(asked, kept, runs) <= allowed)
+        share = next(fitting, least)
+        fitted = {name: _shorter(recipes[name], share) for name in kept}
+        return Fitted(
+            replace(study, seeds=tuple(seeds[:runs])),
+            fitted,
+            seconds(share, kept, runs),
+            _told(recipes, fitted, seeds, runs),
+        )
+    least_time = seconds(0.0, names[: min(2, len(names))], 1) / _RESERVE
+    raise InputError(
+        f"A budget of {budget:.0f} s is too short for this study: one epoch of its first "
+        f"{min(2, len(names))} variations takes about {math.ceil(least_time)} s here."
+    )
+
+
+def _shorter(recipe: Recipe, share: float) -> Recipe:
+    return replace(recipe, epochs=max(1, math.floor(recipe.epochs * share)))
+
+
+def _told(
+    recipes: Mapping[str, Recipe], fitted: Mapping[str, Recipe], seeds: Sequence[int], runs: int
+) -> str:
+    parts = []
+    if dropped := [name for name in recipes if name not in fitted]:
+        parts.append("without " + ", ".join(dropped))
+    if runs < len(seeds):
+        parts.append(f"{runs} of {len(seeds)} seeds")
+    shorter = {
+        name: f"{name} {recipe.epochs} of {recipes[name].epochs}"
+        for name, recipe in fitted.items()
+        if recipe.epochs < recipes[name].epochs
+    }
+    if shorter:
+        parts.append("epochs: " + ", ".join(shorter.values()))
+    return "; ".join(parts)

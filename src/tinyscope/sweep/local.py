@@ -1,0 +1,203 @@
+"""Works through a study's missing runs on this machine, one after another, and reports."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinyscope.data import splitting
+from tinyscope.data.batches import Batches
+from tinyscope.data.catalogue import load
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.evaluation.metrics import accuracy
+from tinyscope.evaluation.predict import as_array, predict_logits
+from tinyscope.files import read_json, replacing, write_json, write_text
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.study import Study
+from tinyscope.report.page import write_report
+from tinyscope.report.summary import summarise
+from tinyscope.runs.run import Predictions, Run
+from tinyscope.runs.store import DEFAULT_ROOT, check_folder
+from tinyscope.shipping.classifier import save_model
+from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes
+from tinyscope.sweep.outcome import StudyResult
+from tinyscope.sweep.planned import Planned, plan_runs
+from tinyscope.training import machine
+from tinyscope.training.trainer import Row, Trained, train
+
+
+class Listener:
+    """Is told how a study goes on; each method may be overridden, none has to be."""
+
+    def data_loaded(self, data: Splits) -> None:
+        """The data set is there, its splits cut."""
+
+    def planned(self, planned: Planned, seconds: float, cut: str) -> None:
+        """What will run, about how long it will take, and what a budget has cut."""
+
+    def run_starts(self, run: Run, number: int, of: int) -> None:
+        """A run begins or goes on."""
+
+    def step(self, done: int, steps: int) -> None:
+        """A training step of an epoch is done."""
+
+    def epoch(self, run: Run, row: Row) -> None:
+        """An epoch is done."""
+
+    def run_ends(self, run: Run) -> None:
+        """A run has its result."""
+
+
+def run_study(
+    study: Study,
+    data: Splits | None = None,
+    *,
+    out: Path | None = None,
+    budget: float | None = None,
+    listener: Listener | None = None,
+) -> StudyResult:
+    """Runs what is missing of a study, then writes its summary, report and recommended model.
+
+    Asked again, it keeps finished runs and goes on with an interrupted one from its checkpoint.
+
+    Args:
+        study: what to run.
+        data: instead of the study's own data set; a validation or test split that it lacks is cut.
+        out: the study's folder; by default `tinyscope-runs/<study name>`.
+        budget: seconds that the trainings may about take; the study is cut to fit.
+        listener: is told what happens.
+
+    Raises:
+        InputError: a model does not fit the images, or the budget is too short.
+        DataError: the data cannot be used.
+        StorageError: the folder cannot be used.
+    """
+    hears = listener or Listener()
+    folder = (out or DEFAULT_ROOT / study.name).resolve()
+    check_folder(folder)
+    loaded = load(study.data, size=study.size) if data is None else data
+    complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
+    hears.data_loaded(complete)
+
+    planned = plan_runs(study, complete, folder)
+    timings = time_recipes(complete, planned.recipes)
+    cut = ""
+    if budget is not None:
+        planned, cut = _fitted(planned, timings, budget)
+    seconds = sum(timings[run.variation].seconds(run.recipe) for run in planned.missing)
+    hears.planned(planned, seconds, cut)
+
+    write_text(folder / "study.toml", study.as_toml())
+    missing = planned.missing
+    for number, run in enumerate(missing, start=1):
+        hears.run_starts(run, number, len(missing))
+        _carry_out(run, complete, hears)
+        hears.run_ends(run)
+    return _report(planned, cut=cut, test_came_with_data=loaded.test is not None)
+
+
+def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> tuple[Planned, str]:
+    """The plan cut to the budget; as it was cut before where the same is asked again.
+
+    Timings vary from call to call: without this memory, an interrupted study would be cut anew,
+    and its runs would no longer be the same ones.
+    """
+    study, folder = planned.study, planned.folder
+    asked = {"study": study.as_toml(), "data": planned.data.fingerprint, "budget_seconds": budget}
+    path = folder / "plan.json"
+    if path.exists():
+        stored = read_json(path)
+        if stored["asked"] == asked:
+            kept = Study(**{**vars(study), "seeds": tuple(stored["seeds"])})
+            recipes = {name: Recipe().changed(values) for name, values in stored["recipes"].items()}
+            return plan_runs(kept, planned.data, folder, recipes), stored["cut"]
+    fitted = fit_to_budget(study, planned.recipes, timings, budget)
+    write_json(
+        path,
+        {
+            "asked": asked,
+            "seeds": list(fitted.study.seeds),
+            "recipes": {name: recipe.as_dict() for name, recipe in fitted.recipes.items()},
+            "cut": fitted.told,
+        },
+    )
+    return plan_runs(fitted.study, planned.data, folder, fitted.recipes), fitted.told
+
+
+def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
+    """Trains one run, then lets it answer for the validation and, once, for the test images."""
+    run.write_start()
+    checkpoint = run.folder / "checkpoint.safetensors"
+    trained = train(
+        data,
+        run.recipe,
+        seed=run.seed,
+        checkpoint=checkpoint,
+        on_epoch=lambda row: hears.epoch(run, row),
+        on_step=hears.step,
+    )
+    run.write_history(trained.history)
+    val_accuracy = None
+    if data.validation is not None:
+        answered = _answers(run, trained, data.validation)
+        run.write_predictions("validation", answered)
+        val_accuracy = accuracy(answered.logits.argmax(1), answered.labels)
+    assert data.test is not None  # splitting.complete cuts one where there is none
+    openings = run.open_test_split(len(data.test), "evaluation of the finished run")
+    run.write_predictions("test", _answers(run, trained, data.test))
+    save_model(
+        run.folder,
+        trained.network,
+        recipe=run.recipe,
+        class_names=data.train.class_names,
+        preprocessing=data.train.preprocessing,
+        card={
+            "run": run.name,
+            "data": data.name,
+            "seed": run.seed,
+            "training_images": len(data.train),
+            "val_accuracy": val_accuracy,
+            "recipe": run.recipe.as_dict(),
+        },
+    )
+    seconds = sum(row["seconds"] for row in trained.history)
+    images = len(data.train) * len(trained.history)
+    run.write_result(
+        {
+            "epochs_run": len(trained.history),
+            "best_epoch": trained.best_epoch,
+            "stopped": trained.stopped,
+            "train_seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1) if seconds else 0.0,
+            **openings,
+        }
+    )
+    checkpoint.unlink(missing_ok=True)
+
+
+def _answers(run: Run, trained: Trained, part: ImageDataset) -> Predictions:
+    images = Batches(part, device=machine.device())
+    logits = predict_logits(trained.network, images, precision=run.recipe.precision)
+    return Predictions(as_array(logits), part.labels)
+
+
+def _report(planned: Planned, *, cut: str, test_came_with_data: bool) -> StudyResult:
+    """Writes the summary, the page and the recommended model of a finished study."""
+    summary = summarise(
+        planned.study,
+        planned.runs,
+        planned.data,
+        recipes_changed=planned.changes(),
+        test_came_with_data=test_came_with_data,
+        cut_to_budget=cut,
+    )
+    folder = planned.folder
+    write_json(folder / "summary.json", summary)
+    write_report(summary, folder / "report.html")
+    chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
+    for name in ("weights.safetensors", "model.json"):
+        _copy(chosen.folder / name, folder / "model" / name)
+    return StudyResult(folder, summary)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as file:
+        file.write(source.read_bytes())

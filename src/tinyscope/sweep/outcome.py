@@ -1,0 +1,82 @@
+"""StudyResult: what a finished study says, and the model that it recommends."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tinyscope.errors import StorageError
+from tinyscope.files import read_json
+from tinyscope.report.page import write_report
+from tinyscope.report.summary import FORMAT, headline
+from tinyscope.runs.run import Run, read_run
+from tinyscope.shipping.classifier import Classifier, load_classifier
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """The run that a study recommends."""
+
+    run: Run
+    reason: str
+
+    def classifier(self) -> Classifier:
+        """Its model, ready for photos."""
+        return load_classifier(self.run.folder)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A finished study: its folder, and the summary from which its report is made."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+    @property
+    def recommended(self) -> Recommended:
+        """The recommended run with the reason."""
+        chosen = self.summary["recommended"]
+        return Recommended(read_run(self.folder / "runs" / chosen["run"]), chosen["reason"])
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the report to another place as well; returns it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        write_report(self.summary, Path(path))
+        return Path(path)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `tinyscope run --json` prints."""
+        return {
+            "study": self.summary["study"]["name"],
+            "data": self.summary["data"]["name"],
+            "out": str(self.folder),
+            "report": str(self.folder / "report.html"),
+            "summary": str(self.folder / "summary.json"),
+            **headline(self.summary),
+        }
+
+    def _repr_html_(self) -> str:
+        """The recommendation and its reason, in a notebook."""
+        chosen = self.summary["recommended"]
+        return (
+            f"<p><strong>{escape(chosen['variation'])}</strong>: "
+            f"{chosen['test_accuracy']:.1%} of the test images. {escape(chosen['reason'])}</p>"
+        )
+
+
+def read_study(folder: Path) -> StudyResult:
+    """The result of the finished study in a folder.
+
+    Raises:
+        StorageError: there is none, it cannot be read, or a later version has written it.
+    """
+    summary = read_json(folder / "summary.json")
+    if summary.get("format", 0) > FORMAT:
+        raise StorageError(
+            f"{folder} was written by a later version of Tinyscope (format {summary['format']}; "
+            f"this one reads up to {FORMAT})."
+        )
+    return StudyResult(folder.resolve(), summary)

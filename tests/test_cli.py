@@ -1,0 +1,310 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMAND = Path(sys.executable).with_name("tinyscope")
+QUICK = ("--set", "epochs=1", "--seeds", "1")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A finished demo of one epoch, run by the installed command."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [COMMAND, "demo", *QUICK, "--out", str(folder / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return folder / "out", done
+
+
+def test_the_demo_ends_with_the_recommendation_its_interval_and_the_reports_path(demo):
+    folder, done = demo
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"Recommended: [\w-]+ \(layer-stack\)", lines[0])
+    assert re.fullmatch(
+        r"Test accuracy: \d+\.\d%, mean of 1 seed on \d+ images; the shipped model's 95% interval "
+        r"is \d+\.\d% to \d+\.\d%",
+        lines[1],
+    )
+    assert lines[2:] == [f"Report: {folder / 'report.html'}"]
+    assert (folder / "report.html").stat().st_size > 50_000
+
+
+def test_the_demo_says_beforehand_what_it_will_do_and_how_long_it_takes(demo):
+    told = demo[1].stderr.splitlines()
+    assert re.fullmatch(
+        r"digits: [\d,]+ train, \d+ validation, \d+ test images of 8x8, 10 classes", told[0]
+    )
+    assert re.fullmatch(
+        r"demo: 3 variations x 1 seed = 3 runs; about \d+ s of training on this machine", told[1]
+    )
+
+
+def test_progress_is_one_plain_line_an_epoch_where_there_is_no_terminal(demo):
+    epochs = [line for line in demo[1].stderr.splitlines() if line.startswith("  epoch")]
+    assert len(epochs) == 3
+    for line in epochs:
+        assert re.fullmatch(
+            r"  epoch 1/1  loss [\d.]+  accuracy [\d.]+%  val_loss [\d.]+  val_accuracy [\d.]+%  "
+            r"[\d.]+ s  [\d,]+ images/s",
+            line,
+        )
+
+
+def test_json_is_the_only_thing_on_standard_output(demo, tinyscope):
+    answer = tinyscope("run", "demo", *QUICK, "--out", demo[0], "--json")
+    printed = json.loads(answer.out)
+    assert answer.status == 0
+    assert printed["report"] == str(demo[0] / "report.html")
+    assert "3 finished before are kept" in answer.err
+
+
+def test_a_report_can_be_written_anew_elsewhere(demo, tinyscope, here):
+    answer = tinyscope("report", demo[0], "-o", "copy.html")
+    assert answer.out == f"Report: {here / 'copy.html'}\n"
+    assert (here / "copy.html").read_text() == (demo[0] / "report.html").read_text()
+
+
+def test_predict_prints_classes_with_probabilities(demo, tinyscope, here):
+    Image.new("L", (300, 200), 128).save("photo.jpg")
+    answer = tinyscope("predict", demo[0], "photo.jpg")
+    assert answer.status == 0
+    assert re.fullmatch(r"photo\.jpg: \d [\d.]+%  \d [\d.]+%  \d [\d.]+%\n", answer.out)
+
+
+def test_predict_answers_the_others_when_a_photo_is_broken_and_exits_with_3(demo, tinyscope, here):
+    Image.new("L", (30, 20)).save("a.png")
+    Path("b.jpg").write_bytes(b"<html>not found</html>")
+    Image.new("RGB", (3000, 20)).save("c.webp")
+    answer = tinyscope("predict", demo[0], "a.png", "b.jpg", "c.webp")
+    assert answer.status == 3
+    assert [line.split(":")[0] for line in answer.out.splitlines()] == ["a.png", "c.webp"]
+    assert answer.err == "b.jpg: not an image\n"
+    rows = json.loads(tinyscope("predict", demo[0], ".", "--json").out)
+    assert [row["error"] for row in rows] == [None, "not an image", None]
+    assert set(rows[0]) == {"file", "class", "probability", "top", "cannot_tell", "error"}
+
+
+def test_predict_takes_a_runs_folder_and_a_model_folder_too(demo, tinyscope, here):
+    Image.new("L", (8, 8), 200).save("a.png")
+    chosen = json.loads((demo[0] / "summary.json").read_text())["recommended"]["run"]
+    answers = {
+        tinyscope("predict", place, "a.png").out
+        for place in (demo[0], demo[0] / "model", demo[0] / "runs" / chosen)
+    }
+    assert len(answers) == 1
+
+
+def test_list_shows_runs_with_their_validation_accuracy(demo, tinyscope):
+    lines = tinyscope("list", "runs", demo[0]).out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert re.fullmatch(r".*-seed0-[0-9a-f]{8}: val_accuracy [\d.]+%, \d+ s of training", line)
+
+
+@pytest.mark.parametrize("kind", ["studies", "recipes", "models", "datasets"])
+def test_list_names_everything_with_a_sentence(tinyscope, kind):
+    answer = tinyscope("list", kind)
+    assert answer.status == 0
+    expected = {
+        "studies": ["demo", "plain-cnns", "quickstart"],
+        "recipes": ["plain", "compact", "learning_rate"],
+        "models": ["resnet-20", "kossowska-1", "layer-stack"],
+        "datasets": ["digits", "cifar10", "cifar100"],
+    }[kind]
+    for name in expected:
+        assert re.search(rf"^{name} +\S", answer.out, re.MULTILINE)
+
+
+def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
+    out = tinyscope("doctor").out
+    for name in ("tinyscope", "python", "torch", "processor", "device", "precision", "cache"):
+        assert re.search(rf"^{name} +\S", out, re.MULTILINE)
+    assert "missing" in out or "torch uses" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["run", "quikstart"],
+            'Unknown study "quikstart". Did you mean "quickstart"? Run "tinyscope list studies" to '
+            "see all 3.",
+        ),
+        (
+            ["run", "demo", "--data", "cifar1"],
+            'Unknown data set "cifar1". Did you mean "cifar10"? Run "tinyscope list datasets" to '
+            "see all 3.",
+        ),
+        (
+            ["run", "demo", "--set", "epoch=3"],
+            'Unknown recipe key "epoch". Did you mean "epochs"? Run "tinyscope list recipes" to '
+            "see all 32.",
+        ),
+        (
+            ["run", "demo", "--set", "model=resnet-2"],
+            'Unknown model "resnet-2". Did you mean "resnet-20"? Run "tinyscope list models" to '
+            "see all 13.",
+        ),
+        (
+            ["run", "demo", "--set", "epochs"],
+            '--set "epochs" is not KEY=VALUE, such as --set epochs=5.',
+        ),
+        (["run", "demo", "--seeds", "x"], '--seeds "x" is neither a count (3) nor a list (0,5,7).'),
+        (
+            ["run", "demo", "--budget", "soon"],
+            '--budget "soon" is not a time such as 90s, 10m or 2h.',
+        ),
+        (
+            ["run", "demo", "--budget", "-3m"],
+            '--budget "-3m" is not a time such as 90s, 10m or 2h.',
+        ),
+        (["report", "nowhere"], "nowhere/summary.json cannot be read: No such file or directory."),
+        (
+            ["list", "runs", "nowhere"],
+            'There is no folder nowhere. Give one: "tinyscope list runs FOLDER"; "tinyscope run '
+            'STUDY" makes one.',
+        ),
+        (["list", "models", "x"], '"tinyscope list models" takes no folder.'),
+    ],
+)
+def test_bad_input_is_one_line_on_standard_error_and_exit_status_2(
+    tinyscope, here, arguments, line
+):
+    answer = tinyscope(*arguments)
+    assert (answer.status, answer.out, answer.err) == (2, "", f"Error: {line}\n")
+    assert list(here.iterdir()) == []
+
+
+def test_an_unknown_command_and_an_unknown_option_are_one_line_with_status_2(tinyscope):
+    for arguments in (["runn"], ["run", "demo", "--sed", "3"], ["list", "model"], ["predict"]):
+        answer = tinyscope(*arguments)
+        assert answer.status == 2
+        assert answer.err.startswith("Error: ")
+        assert answer.err.count("\n") == 1
+
+
+def test_a_study_file_gets_all_its_faults_in_one_line_with_their_places(tinyscope, here):
+    Path("my.toml").write_text(
+        'data = "digits"\nrecipe = "plane"\n[variations.a]\nepochs = 0\nmodel = "resnet"\n'
+    )
+    answer = tinyscope("run", "my.toml")
+    assert answer.status == 2
+    assert answer.err == (
+        'Error: my.toml:2: Unknown recipe "plane". Did you mean "plain"? Run "tinyscope list '
+        'recipes" to see all 6. my.toml:4: epochs = 0 is out of range: at least 1. my.toml:5: '
+        'Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list models" to see all '
+        "13.\n"
+    )
+
+
+def photos(folder, classes, *, count=4):
+    random = np.random.default_rng(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+def test_data_that_cannot_be_used_is_one_line_and_exit_status_3(tinyscope, here):
+    (here / "empty").mkdir()
+    photos(here / "lonely", ["cat"])
+    for folder in ("empty", "lonely"):
+        answer = tinyscope("run", "demo", "--data", folder)
+        assert answer.status == 3
+        assert answer.err.startswith("Error: ")
+        assert answer.err.count("\n") == 1
+    assert not (here / "tinyscope-runs").exists()
+
+
+def test_images_too_small_for_a_model_are_named_before_anything_is_written(tinyscope, here):
+    Path("large.toml").write_text('data = "digits"\n[variations.v3]\nmodel = "brittan-v3"\n')
+    answer = tinyscope("run", "large.toml")
+    assert (answer.status, answer.err.splitlines()[-1]) == (
+        2,
+        "Error: Model brittan-v3 takes images of 32 pixels a side or more; these are 8x8. A larger "
+        "size can be set: --set size=32.",
+    )
+    assert not (here / "tinyscope-runs").exists()
+
+
+def test_a_folder_of_ones_own_photos_goes_from_training_to_prediction(tinyscope, here):
+    random = np.random.default_rng(0)
+    for name, colour in (("sky", (60, 120, 230)), ("grass", (60, 180, 60))):
+        (here / "photos" / name).mkdir(parents=True)
+        for number in range(30):
+            noise = random.integers(-40, 40, (60, 80, 3))
+            pixels = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(here / "photos" / name / f"{number}.jpg")
+    (here / "photos" / "sky" / "broken.jpg").write_bytes(b"no")
+    Path("mine.toml").write_text(
+        'question = "Sky or grass?"\ndata = "photos"\nseeds = 1\nrecipe = "keras-adam"\n'
+        "[variations.other]\nlearning_rate = 0.002\n"
+    )
+    answer = tinyscope("run", "mine.toml", "--set", "epochs=3", "--set", "model=brittan-1")
+    assert answer.status == 0, answer.err
+    assert "60 of 61 images used; the first left out is sky/broken.jpg: not an image." in answer.err
+    answer = tinyscope("predict", "tinyscope-runs/mine", "photos/grass/3.jpg", "--top", "1")
+    assert answer.out.startswith("photos/grass/3.jpg: grass ")
+
+
+def test_variations_that_set_makes_equal_are_refused(tinyscope, here):
+    answer = tinyscope("run", "demo", "--set", "model=brittan-1", "--set", "layers=[]")
+    assert answer.status == 2
+    assert answer.err.splitlines()[-1] == (
+        'Error: The variations "dense" and "small-cnn" come to the same recipe: between them there '
+        "is nothing to compare. Change one of them, or what --set sets for all."
+    )
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_keeps_the_checkpoint_exits_with_130_and_the_same_command_goes_on(tmp_path):
+    arguments = [COMMAND, "demo", "--seeds", "1", "--set", "epochs=2000", "--out", tmp_path / "s"]
+    running = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("checkpoint.safetensors")) and time.monotonic() < deadline:
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.1)
+    os.kill(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == (
+        "Error: Interrupted. What is finished is kept; the same command goes on from there."
+    )
+    assert list(tmp_path.rglob("checkpoint.safetensors"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_help_starts_without_torch_numpy_or_matplotlib():
+    code = (
+        "import sys; sys.argv = ['tinyscope', '--help']\n"
+        "from tinyscope.cli import commands\n"
+        "commands(standalone_mode=False)\n"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'rich', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for verb in ("run", "demo", "list", "report", "predict", "doctor"):
+        assert re.search(rf"^  {verb} +\S", done.stdout, re.MULTILINE)

@@ -1,0 +1,187 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import StorageError
+from tinyscope.plan.study import Study
+from tinyscope.shipping.classifier import load_classifier
+from tinyscope.sweep import local
+from tinyscope.sweep.local import Listener, run_study
+from tinyscope.sweep.outcome import read_study
+
+STUDY = Study(
+    name="tiny",
+    recipe="keras-adam",
+    seeds=(0, 1),
+    overrides={
+        "model": "layer-stack",
+        "layers": ["conv 4 3x3 same relu", "maxpool 4", "flatten"],
+        "epochs": 2,
+        "precision": "fp32",
+    },
+    variations={"fast": {"learning_rate": 0.01}},
+)
+
+
+class Recorder(Listener):
+    def __init__(self):
+        self.trained, self.rows = [], []
+
+    def run_starts(self, run, number, of):
+        self.trained.append(run.name)
+
+    def epoch(self, run, row):
+        self.rows.append((run.name, row["epoch"]))
+
+
+@pytest.fixture(scope="module")
+def finished(world, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies") / "tiny"
+    return run_study(STUDY, world, out=folder)
+
+
+def test_every_variation_runs_with_every_seed(finished):
+    variations = finished.summary["variations"]
+    assert [each["name"] for each in variations] == ["base", "fast"]
+    assert [[run["seed"] for run in each["runs"]] for each in variations] == [[0, 1], [0, 1]]
+
+
+def test_a_finished_study_holds_its_file_summary_report_and_model(finished):
+    names = {entry.name for entry in finished.folder.iterdir()}
+    assert names == {"study.toml", "summary.json", "report.html", "runs", "model"}
+    assert json.loads((finished.folder / "summary.json").read_text()) == finished.summary
+
+
+def test_finished_runs_keep_no_checkpoint(finished):
+    assert not list(finished.folder.rglob("checkpoint*"))
+
+
+def test_asked_again_a_study_trains_nothing(finished, world):
+    recorder = Recorder()
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("result.json")}
+    again = run_study(STUDY, world, out=finished.folder, listener=recorder)
+    assert recorder.trained == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again.summary["variations"] == finished.summary["variations"]
+
+
+def test_the_test_split_is_opened_once_a_run_and_only_after_training(finished):
+    for run in finished.folder.glob("runs/*"):
+        result = json.loads((run / "result.json").read_text())
+        assert len(result["test_openings"]) == 1
+        assert result["test_openings"][0]["images"] == 64
+        opened = (run / "predictions-test.npz").stat().st_mtime_ns
+        assert opened >= (run / "history.csv").stat().st_mtime_ns
+
+
+def test_the_recommendation_rests_on_validation_and_ships_the_lowest_seed(finished):
+    chosen = finished.summary["recommended"]
+    best = max(finished.summary["variations"], key=lambda each: each["validation"]["accuracy"])
+    assert chosen["variation"] == best["name"]
+    assert finished.recommended.run.seed == 0
+
+
+def test_the_shipped_model_answers_as_the_recommended_run_did(finished, world):
+    shipped = load_classifier(finished.folder)
+    stored = finished.recommended.run.predictions("test")
+    shares = shipped.probabilities(world.test.images)
+    shifted = np.exp(stored.logits - stored.logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(shares, shifted / shifted.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_study_that_was_interrupted_goes_on_without_the_finished_runs(world, tmp_path):
+    class Interrupting(Recorder):
+        def epoch(self, run, row):
+            super().epoch(run, row)
+            if len(self.rows) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(STUDY, world, out=tmp_path / "s", listener=Interrupting())
+    recorder = Recorder()
+    resumed = run_study(STUDY, world, out=tmp_path / "s", listener=recorder)
+    assert len(recorder.trained) == 3
+    whole = run_study(STUDY, world, out=tmp_path / "whole")
+    for ours, theirs in zip(
+        resumed.summary["variations"], whole.summary["variations"], strict=True
+    ):
+        assert ours["test"] == theirs["test"]
+
+
+def test_a_changed_recipe_gets_runs_of_its_own(finished, world):
+    recorder = Recorder()
+    changed = STUDY.with_overrides({"epochs": 1})
+    run_study(changed, world, out=finished.folder, listener=recorder)
+    assert len(recorder.trained) == 4
+    assert len(list(finished.folder.glob("runs/*"))) == 8
+    run_study(STUDY, world, out=finished.folder)
+
+
+def test_a_study_cut_to_a_budget_is_cut_the_same_way_when_asked_again(world, tmp_path, monkeypatch):
+    long = STUDY.with_overrides({"epochs": 40})
+    epoch_seconds = iter([1.0, 2.5])
+
+    def timings(data, recipes):
+        return dict.fromkeys(recipes, local.Timing(next(epoch_seconds)))
+
+    monkeypatch.setattr(local, "time_recipes", timings)
+    first = run_study(long, world, out=tmp_path / "s", budget=10)
+    assert [each["recipe"]["epochs"] for each in first.summary["variations"]] == [4, 4]
+    recorder = Recorder()
+    again = run_study(long, world, out=tmp_path / "s", budget=10, listener=recorder)
+    assert recorder.trained == []
+    assert again.summary["study"]["cut_to_budget"] == (
+        "1 of 2 seeds; epochs: base 4 of 40, fast 4 of 40"
+    )
+
+
+def test_without_validation_images_nothing_is_chosen_and_the_first_variation_is_given(
+    world, tmp_path
+):
+    study = replace(STUDY, validation=0.0)
+    made = run_study(study, Splits("world", world.train, None, world.test), out=tmp_path / "s")
+    assert made.summary["recommended"]["variation"] == "base"
+    assert made.summary["recommended"]["val_accuracy"] is None
+
+
+def test_a_summary_of_a_later_version_is_refused(finished, tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps(finished.summary | {"format": 99}))
+    with pytest.raises(StorageError, match="was written by a later version of Tinyscope"):
+        read_study(tmp_path)
+
+
+def test_the_json_of_a_study_has_the_keys_that_scripts_rely_on(finished):
+    printed = finished.as_dict()
+    assert set(printed) == {
+        "study",
+        "data",
+        "out",
+        "report",
+        "summary",
+        "recommended",
+        "variations",
+    }
+    assert set(printed["recommended"]) >= {
+        "variation",
+        "model",
+        "test_accuracy",
+        "val_accuracy",
+        "image_interval",
+        "seed_interval",
+        "seeds",
+    }
+    for variation in printed["variations"]:
+        assert set(variation) >= {
+            "name",
+            "test_accuracy",
+            "val_accuracy",
+            "image_interval",
+            "seed_interval",
+            "parameters",
+            "train_seconds",
+            "runs",
+        }
+    assert printed["out"].startswith("/")

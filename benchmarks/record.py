@@ -1,0 +1,102 @@
+"""Keeps what a finished study measured: its runs' own records, and a table made from them.
+
+    python benchmarks/record.py tinyscope-runs/quickstart results/2026-11-21_quickstart_2-cores
+
+Copies study.toml and, of every run, run.json, result.json, history.csv and test-openings.json (no
+weights, no predictions), and writes the table of the folder's README.md anew; the prose around it
+stays. Called with a results folder alone, it only writes the table.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- table: benchmarks/record.py -->\n", "<!-- end of table -->"
+RECORDS = ("run.json", "result.json", "history.csv", "test-openings.json")
+
+
+def record(study: Path, target: Path) -> None:
+    """Copies the records of the runs that the study's summary rests on."""
+    summary = json.loads((study / "summary.json").read_text(encoding="utf-8"))
+    shutil.rmtree(target / "runs", ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(study / "study.toml", target)
+    kept = {key: summary[key] for key in ("created", "recommended", "comparisons", "environments")}
+    kept["data"] = {
+        key: summary["data"][key] for key in ("name", "fingerprint", "splits", "used", "found")
+    }
+    kept["variations"] = [figures(variation) for variation in summary["variations"]]
+    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    (target / "figures.json").write_text(text, encoding="utf-8")
+    for variation in summary["variations"]:
+        for run in variation["runs"]:
+            folder = target / "runs" / run["name"]
+            folder.mkdir(parents=True)
+            for name in RECORDS:
+                shutil.copy(study / "runs" / run["name"] / name, folder)
+
+
+def figures(variation: dict[str, Any]) -> dict[str, Any]:
+    """A variation's numbers without its pictures and histories."""
+    keys = ("accuracy", "balanced_accuracy", "loss", "image_interval", "seed_interval", "images")
+    kept = {key: variation[key] for key in ("name", "model", "parameters", "train_seconds")}
+    for split in ("validation", "test"):
+        block = variation[split]
+        kept[split] = block and {key: block[key] for key in keys}
+    kept["published_accuracy"] = variation["published_accuracy"]
+    kept["seeds"] = variation["seeds"]
+    return kept
+
+
+def table(folder: Path) -> str:
+    """The Markdown table of a results folder."""
+    content = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    published = any(each["published_accuracy"] for each in content["variations"])
+    head = ["variation", "model", "parameters", "seeds", "validation", "test", "over images"]
+    head += ["over seeds", "training s"] + ["published"] * published
+    lines = [head, ["---"] * len(head)]
+    for each in content["variations"]:
+        test, validation = each["test"], each["validation"]
+        row = [each["name"], each["model"], f"{each['parameters']:,}", str(len(each["seeds"]))]
+        row += [f"{validation['accuracy']:.2%}" if validation else "–", f"{test['accuracy']:.2%}"]
+        row += [_between(test["image_interval"]), _between(test["seed_interval"])]
+        row += [f"{each['train_seconds']:.0f}"]
+        row += [f"{each['published_accuracy']:.2%}"] * published
+        lines.append(row)
+    rows = "\n".join("| " + " | ".join(row) + " |" for row in lines)
+    machines = {
+        f"{each['machine']['cpu']}, {each['machine']['threads']} threads, "
+        f"{each['machine']['precision']}, torch {each['machine']['torch']}"
+        for each in content["environments"]
+    }
+    splits = {each["split"]: each["images"] for each in content["data"]["splits"]}
+    return (
+        f"{rows}\n\nAccuracies are means over seeds; {splits['test']:,} test images, opened once a "
+        f"run; {splits.get('validation', 0):,} validation images cut from the training split. "
+        "Intervals are 95%: over images (Wilson) of the lowest seed, over seeds (Student). Seconds "
+        f"are of training steps alone, means over seeds. Machine: {'; '.join(sorted(machines))}.\n"
+    )
+
+
+def with_table(folder: Path) -> str:
+    """The folder's README with its table as the records are now."""
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + table(folder) + END + after
+
+
+def _between(interval: list[float] | None) -> str:
+    return f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "–"
+
+
+if __name__ == "__main__":
+    *source, results = map(Path, sys.argv[1:])
+    if source:
+        record(source[0], results)
+    readme = results / "README.md"
+    if not readme.exists():
+        readme.write_text(f"# {results.name}\n\n{BEGIN}{END}\n", encoding="utf-8")
+    readme.write_text(with_table(results), encoding="utf-8")

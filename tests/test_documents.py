@@ -1,0 +1,91 @@
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_architectures_tree_is_the_code_as_it_is():
+    spec = importlib.util.spec_from_file_location("house", ROOT / "docs" / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert house.with_tree(page) == page, "run: python docs/house.py"
+
+
+def test_the_architecture_names_every_file_of_a_study_folder():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in ("summary.json", "result.json", "test-openings.json", "checkpoint.safetensors"):
+        assert name in page
+
+
+def commands() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [
+        line.removeprefix("$ ").split("  #")[0].strip() for line in lines if line.startswith("$ ")
+    ]
+
+
+def test_the_readme_begins_with_its_two_commands():
+    assert [line for line in commands() if line.startswith("make")][:2] == [
+        "make demo",
+        "make test",
+    ]
+
+
+MAKE_OR_INSTALL = re.compile(r"(make|git|pip|python|py|source|\.venv|cd) ?")
+
+
+@pytest.mark.parametrize("line", [each for each in commands() if each.startswith("tinyscope")])
+def test_every_command_of_the_readme_is_understood(line, tinyscope, tmp_path, monkeypatch):
+    """Each is given to the real command line, with the training itself replaced."""
+
+    from tinyscope.sweep import local
+
+    asked = []
+
+    class Result:
+        folder = tmp_path
+        summary = {  # noqa: RUF012
+            "recommended": {
+                "variation": "base",
+                "model": "m",
+                "test_accuracy": 0.5,
+                "image_interval": [0.4, 0.6],
+                "seeds": [0],
+            },
+            "data": {"splits": [{"split": "test", "images": 10}]},
+        }
+
+        def as_dict(self):
+            return {}
+
+    monkeypatch.setattr(
+        local, "run_study", lambda study, **more: asked.append((study, more)) or Result()
+    )
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)[1:]
+    if words[0] == "run" and words[1].endswith(".toml"):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        study = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+        (tmp_path / words[1]).write_text(study[1])
+    if words[0] in ("run", "demo", "list", "doctor"):
+        answer = tinyscope(*words)
+        assert answer.status == 0, answer.err
+        assert bool(asked) == (words[0] in ("run", "demo"))
+    else:
+        answer = tinyscope(words[0], "--help")
+        assert answer.status == 0
+        for word in words:
+            if word.startswith("--"):
+                assert word in answer.out
+
+
+def test_every_other_command_of_the_readme_is_make_or_an_installation():
+    for line in commands():
+        assert line.startswith("tinyscope") or MAKE_OR_INSTALL.match(line), line

@@ -115,7 +115,8 @@ def _fetch_from(
             raise _Failed("another file (its md5 differs)", final=start == 0, restart=True)
         except _Failed as failure:
             if failure.restart:
-                _discard(part)
+                part.unlink(missing_ok=True)
+                _version_file(part).unlink(missing_ok=True)
             vain = 0 if _size(part) > furthest else vain + 1
             furthest = max(furthest, _size(part))
             if failure.final:
@@ -134,7 +135,7 @@ def _receive(
     version = _version_file(part)
     if start:
         headers["Range"] = f"bytes={start}-"
-        asked, _, known = _read_text(version).partition("\n")
+        asked, _, known = (version.read_text() if version.exists() else "").partition("\n")
         if asked == source and known:  # a version means nothing to another server
             headers["If-Range"] = known
     try:
@@ -235,17 +236,8 @@ def _finished(part: Path, destination: Path) -> Path:
     return destination
 
 
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _version_file(part).unlink(missing_ok=True)
-
-
 def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
-
-
-def _read_text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 def _size(path: Path) -> int:

@@ -1,20 +1,30 @@
 """Groups of images that are exact or near copies of one another.
 
-Near copies are found in three steps, each on what the one before has left:
+Near copies are found in two steps:
 
 1. *Candidates.* Every image, in grey and at most 32 pixels wide and high, becomes 35 numbers: its
    6 x 6 lowest cosine frequencies without the mean, each times its frequency, which makes them
-   about equally strong in photos. All pairs are compared by the cosine of the angle between these,
-   in blocks of one matrix product; mirroring only flips the sign of the odd horizontal ones.
-2. *Coarse agreement* of the pair's gradients at half the size.
-3. *Agreement* at full size, within a shift of a tenth of the image either way.
+   about equally strong in photos. All pairs are compared by the angle between these; mirroring
+   only flips the sign of the odd horizontal ones.
+2. *Agreement* of the pair's gradients at half the size, then at full size, within a shift of a
+   tenth of the image either way.
 
 Gradients are compressed by d / (|d| + 6 grey levels) first: otherwise two ships on two calm seas,
 each one strong line, agree like copies. From their correlation comes off what chance alone
 explains, which shrinks with the square root of the number of strong gradients.
 
-Measured:
-MEASURED
+Measured (two cores, shared with another program; 2026-11):
+
+- CIFAR-10, training and test images together: 93 of 117 known twins across the two ("same shot" of
+  Barz and Denzler 2020, arXiv 1902.00423, their even test images) are found, a recall of 0.79.
+  Of 40 found groups drawn at random and looked at, 40 are copies; in CIFAR-100, 39.
+- Training images in a group of two or more: 1,677 of CIFAR-10 (largest groups 74, 33 and 10, each
+  one photo), 1,897 of CIFAR-100 (largest 11: apples and oranges before black), none of the 1,797
+  digits of 8 x 8 pixels.
+- Of 3,000 CIFAR-10 images and a changed copy of each, found: mirrored 1.00, JPEG of quality 50
+  0.99, of quality 20 0.94, brighter by 40 levels 1.00, contrast x 0.6 0.99, shifted by 1 pixel
+  0.98, by 2 0.88, by 3 0.39, by 2 along both axes 0.37; cropped by 1 pixel 0.99, by 2 0.05.
+- 50,000 images of 32 x 32 take 7 to 10 s and 240 MB beside the images.
 """
 
 import hashlib
@@ -42,7 +52,7 @@ _SIMILAR = 0.75  # cosine above which a pair is a candidate
 _CANDIDATES_EACH = 8  # on average, at most; images that all look alike have millions of pairs
 _SOFT = 6.0  # grey levels; the gradient that is compressed to one half
 _CHANCE = 5.0  # deviations of a correlation by chance
-_COARSE, _AGREE = 0.2, 0.44  # correlation above chance that a pair needs
+_COARSE, _AGREE = 0.2, 0.48  # correlation above chance that a pair needs
 _NEIGHBOURS, _ABOVE_NEIGHBOURS = 8, 0.12
 _ROWS, _COLUMNS, _PAIRS = 1000, 2000, 512  # of a block
 
@@ -51,8 +61,9 @@ def duplicate_groups(images: np.ndarray) -> np.ndarray:
     """A number for each image that exact and near copies share.
 
     Near copies are a photo and its mirror image, its recompression, another brightness or contrast
-    of it, or a part shifted or cropped by a few pixels. The rule is strict: far more near copies
-    are missed than images grouped wrongly. Time grows with the square of N.
+    of it, or one shifted by a few pixels. The rule is strict: far more near copies are missed than
+    images grouped wrongly, and pictures with little in them (a silhouette, 8 x 8 pixels) hardly
+    ever count as near copies. Time grows with the square of N.
 
     Args:
         images: uint8 (N, H, W, C); a memory-mapped array is read piece by piece.
@@ -82,7 +93,7 @@ def cached_groups(dataset: ImageDataset) -> np.ndarray:
             with replacing(path) as file:
                 np.save(file, groups)
         except StorageError:
-            pass  # it is found again next time
+            pass  # they are computed again next time
     return groups
 
 
@@ -192,8 +203,8 @@ def _candidates(grey: np.ndarray) -> _Pairs:
             found.append(_Pairs(left + top, right + side, mirrored).where(below))
         return found
 
-    # A thread for each core, and none inside the products: these are so short that their threads
-    # wait for one another four times as long as they work, once another program runs.
+    # A thread for each core, but none inside the short products, whose threads would mostly wait
+    # for one another once another program runs (23 s instead of 6 s).
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         strips = list(pool.map(strip, range(0, count, _ROWS)))
     found = list(chain.from_iterable(strips))

@@ -95,8 +95,8 @@ def _cut(
             if not any(label in members[group] for group in taken):  # only if copies span classes
                 raise DataError(
                     f'{dataset.source}: no image of class "{dataset.class_names[label]}" can go '
-                    f"into the {split} split without a copy elsewhere. Remove copies (tinyscope "
-                    "data lists them), or name the splits yourself in folders train, val, test."
+                    f"into the {split} split, because all have copies in small classes. Remove "
+                    "copies, or give the splits as folders train, val and test."
                 )
         ungiven = [group for group in ungiven if group not in taken]
         for group in taken:

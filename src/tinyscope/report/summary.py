@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyscope import __version__
+from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
@@ -19,7 +20,6 @@ from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import Run
 
 FORMAT = 1
-UNBALANCED = 1.5  # largest class over smallest above which balanced accuracy is pointed out
 SAMPLE_CLASSES = 12
 SAMPLES_OF_A_CLASS = 6
 CLOCK = (
@@ -159,7 +159,7 @@ def data_block(splits: Splits, album: Album) -> dict[str, Any]:
             for part in splits.parts()
             for entry in part.left_out
         ],
-        "unbalanced": max(counts) > UNBALANCED * min(counts),
+        "unbalanced": is_unbalanced(counts),
         "largest_class": train.class_names[int(np.argmax(counts))],
         "smallest_class": train.class_names[int(np.argmin(counts))],
         "samples": _samples(train, album),

@@ -1,0 +1,37 @@
+"""Tests of tinyscope.data.balance."""
+
+import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from tinyscope.data.balance import class_weights, is_unbalanced
+
+
+def test_weights_are_scikit_learns_balanced_ones():
+    labels = np.repeat(np.arange(4), [1, 10, 30, 7])
+    expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
+
+    weights = class_weights(labels, 4)
+
+    np.testing.assert_allclose(weights, expected, rtol=1e-15)
+    assert weights.dtype == np.float64
+
+
+def test_the_mean_weight_of_an_image_is_one_and_classes_count_alike():
+    labels = np.repeat(np.arange(3), [2, 5, 13])
+    weights = class_weights(labels, 3)
+    assert weights[labels].mean() == pytest.approx(1)
+    assert (weights * [2, 5, 13]).tolist() == pytest.approx([20 / 3] * 3)
+
+
+def test_a_class_without_images_weighs_nothing():
+    weights = class_weights(np.array([0, 0, 2, 2, 2, 2]), 3)
+    np.testing.assert_allclose(weights, [1.5, 0, 0.75])  # 6 / (2 classes x 2), 6 / (2 x 4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "unbalanced"),
+    [([10, 10], False), ([15, 10], False), ([16, 10], True), ([3, 0], True)],
+)
+def test_classes_are_unbalanced_above_one_and_a_half_to_one(counts, unbalanced):
+    assert is_unbalanced(counts) is unbalanced

@@ -3,16 +3,19 @@
     python benchmarks/record.py tinyscope-runs/quickstart results/2026-11-21_quickstart_2-cores
 
 Copies study.toml and, of every run, run.json, result.json, history.csv and test-openings.json (no
-weights, no predictions), and writes the table of the folder's README.md anew; the prose around it
-stays. Called with a results folder alone, it only writes the table.
+weights, no predictions), and writes the table of the folder's README.md anew, and that of the
+project's README.md; the prose around them stays. Called with a results folder alone, it only writes
+the tables.
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- table: benchmarks/record.py -->\n", "<!-- end of table -->"
 RECORDS = ("run.json", "result.json", "history.csv", "test-openings.json")
 
@@ -53,7 +56,7 @@ def figures(variation: dict[str, Any]) -> dict[str, Any]:
 def table(folder: Path) -> str:
     """The Markdown table of a results folder."""
     content = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    published = any(each["published_accuracy"] for each in content["variations"])
+    published = any(each["published_accuracy"] is not None for each in content["variations"])
     head = ["variation", "model", "parameters", "seeds", "validation", "test", "over images"]
     head += ["over seeds", "training s"] + ["published"] * published
     lines = [head, ["---"] * len(head)]
@@ -63,7 +66,9 @@ def table(folder: Path) -> str:
         row += [f"{validation['accuracy']:.2%}" if validation else "–", f"{test['accuracy']:.2%}"]
         row += [_between(test["image_interval"]), _between(test["seed_interval"])]
         row += [f"{each['train_seconds']:.0f}"]
-        row += [f"{each['published_accuracy']:.2%}"] * published
+        if published:
+            figure = each["published_accuracy"]
+            row.append("–" if figure is None else f"{figure:.2%}")
         lines.append(row)
     rows = "\n".join("| " + " | ".join(row) + " |" for row in lines)
     machines = {
@@ -88,6 +93,12 @@ def with_table(folder: Path) -> str:
     return before + BEGIN + table(folder) + END + after
 
 
+def with_results(page: str) -> str:
+    """The project's README with each table between its results folder's two marks written anew."""
+    block = re.compile(r"(<!-- (results/[^ ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+    return block.sub(lambda match: match[1] + table(ROOT / match[2]) + match[3], page)
+
+
 def _between(interval: list[float] | None) -> str:
     return f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "–"
 
@@ -100,3 +111,5 @@ if __name__ == "__main__":
     if not readme.exists():
         readme.write_text(f"# {results.name}\n\n{BEGIN}{END}\n", encoding="utf-8")
     readme.write_text(with_table(results), encoding="utf-8")
+    front = ROOT / "README.md"
+    front.write_text(with_results(front.read_text(encoding="utf-8")), encoding="utf-8")

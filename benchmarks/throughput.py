@@ -5,11 +5,11 @@
     .venv/bin/python benchmarks/throughput.py --keras-python .venv-keras/bin/python
 
 Keras' settings are tried first, one after another on top of the fastest so far, and the fastest one
-of each network and batch is what Tinyscope is compared with. Then both train in turn, each in a fresh process with all cores;
-the figure is the ratio of neighbouring processes, so that a machine that others use as well does
-not favour one side. The clock counts whole epochs of training steps without validation, the
-cutting of batches included, and leaves out the first epoch, in which either side prepares its
-kernels. Images are random: their content does not change the time.
+of each network and batch is what Tinyscope is compared with. Then both train in turn, each in a
+fresh process with all cores; the figure is the ratio of neighbouring processes, so that a machine
+that others use as well does not favour one side. The clock counts whole epochs of training steps
+without validation, the cutting of batches included, and leaves out the first epoch, in which either
+side prepares its kernels. Images are random: their content does not change the time.
 """
 
 import argparse

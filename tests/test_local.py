@@ -101,6 +101,10 @@ def test_a_study_that_was_interrupted_goes_on_without_the_finished_runs(world, t
 
     with pytest.raises(KeyboardInterrupt):
         run_study(STUDY, world, out=tmp_path / "s", listener=Interrupting())
+    [stopped] = [
+        run for run in (tmp_path / "s" / "runs").iterdir() if not (run / "result.json").exists()
+    ]
+    assert len((stopped / "history.csv").read_text().splitlines()) == 2  # a heading, an epoch
     recorder = Recorder()
     resumed = run_study(STUDY, world, out=tmp_path / "s", listener=recorder)
     assert len(recorder.trained) == 3

@@ -7,11 +7,22 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_results_table_is_the_one_that_its_records_give(folder):
+@pytest.fixture(scope="module")
+def record():
     spec = importlib.util.spec_from_file_location("record", ROOT / "benchmarks" / "record.py")
-    record = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(record)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_tables_are_those_of_the_results(record):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "<!-- results/" in page
+    assert record.with_results(page) == page, "run: python benchmarks/record.py results/…"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_results_table_is_the_one_that_its_records_give(folder, record):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
 

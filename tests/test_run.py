@@ -42,6 +42,12 @@ def test_history_keeps_every_digit_and_knows_what_was_not_measured(run):
     assert tuple(first) == HISTORY_COLUMNS
 
 
+def test_an_epoch_that_is_trained_again_replaces_the_rows_from_there_on(run):
+    for epoch, loss in ((1, 0.9), (2, 0.8), (3, 0.7), (2, 0.6)):
+        run.add_epoch(row(epoch, train_loss=loss))
+    assert [(each["epoch"], each["train_loss"]) for each in run.history] == [(1, 0.9), (2, 0.6)]
+
+
 def test_predictions_come_back_with_their_types(run):
     logits = np.arange(6, dtype=np.float32).reshape(3, 2)
     run.write_predictions("test", Predictions(logits, np.array([0, 1, 1])))

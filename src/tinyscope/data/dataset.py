@@ -89,6 +89,14 @@ class ImageDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        height, width, channels = self.images.shape[1:]
+        return (
+            f"ImageDataset({self.source!r}, {self.split}: {len(self):,} images of "
+            f"{width}x{height}x{channels}, {len(self.class_names)} classes, "
+            f"{len(self.left_out)} left out)"
+        )
+
     @property
     def found(self) -> int:
         """How many images were found, those left out included."""
@@ -145,6 +153,9 @@ class Splits:
     train: ImageDataset
     validation: ImageDataset | None = None
     test: ImageDataset | None = None
+
+    def __repr__(self) -> str:
+        return f"Splits({self.name!r}, {', '.join(map(repr, self.parts()))})"
 
     def parts(self) -> list[ImageDataset]:
         """The splits that exist, in the order train, validation, test."""

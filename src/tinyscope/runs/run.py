@@ -76,9 +76,9 @@ class Run:
         """
         return read_json(self.folder / "result.json")
 
-    @cached_property
+    @property
     def history(self) -> list[dict[str, Any]]:
-        """A row for each epoch, by `HISTORY_COLUMNS`; None where nothing was measured."""
+        """A row for each epoch so far, by `HISTORY_COLUMNS`; None where nothing was measured."""
         try:
             text = (self.folder / "history.csv").read_text(encoding="utf-8")
         except OSError as error:
@@ -118,6 +118,11 @@ class Run:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.folder / "history.csv", text.getvalue())
+
+    def add_epoch(self, row: Mapping[str, Any]) -> None:
+        """Writes `history.csv` with one more row; later ones, of before an interruption, go."""
+        known = self.history if (self.folder / "history.csv").exists() else []
+        self.write_history([*(each for each in known if each["epoch"] < row["epoch"]), row])
 
     def write_predictions(self, split: str, predictions: Predictions) -> None:
         """Writes the answers for one split."""

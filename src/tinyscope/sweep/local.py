@@ -126,12 +126,17 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
     """Trains one run, then lets it answer for the validation and, once, for the test images."""
     run.write_start()
     checkpoint = run.folder / "checkpoint.safetensors"
+
+    def epoch(row: Row) -> None:
+        run.add_epoch(row)
+        hears.epoch(run, row)
+
     trained = train(
         data,
         run.recipe,
         seed=run.seed,
         checkpoint=checkpoint,
-        on_epoch=lambda row: hears.epoch(run, row),
+        on_epoch=epoch,
         on_step=hears.step,
     )
     run.write_history(trained.history)

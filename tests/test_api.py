@@ -1,0 +1,85 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyscope as ts
+from tinyscope.errors import InputError
+
+TINY = {
+    "model": "layer-stack",
+    "layers": ["conv 4 3x3 same relu", "maxpool 4", "flatten"],
+    "epochs": 2,
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def result(world, tmp_path_factory):
+    study = ts.Study(
+        name="tiny", recipe="keras-adam", overrides=TINY, variations={"fast": {"learning_rate": 0.01}}
+    )
+    return ts.run(study, world, out=tmp_path_factory.mktemp("api") / "tiny", seeds=[0])
+
+
+def test_a_study_goes_from_data_to_an_answer_for_a_photo(result, world, tmp_path):
+    page = result.report(tmp_path / "report.html")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    answer = result.recommended.classifier().predict(world.test.images[0])
+    assert answer.class_name in world.test.class_names
+
+
+def test_evaluating_the_recommended_classifier_gives_the_runs_own_figures(result, world):
+    evaluation = ts.evaluate(result.recommended.classifier(), world.test)
+    stored = result.recommended.run.predictions("test")
+    np.testing.assert_allclose(evaluation.logits, stored.logits, atol=1e-5)
+    assert evaluation.accuracy == (stored.logits.argmax(1) == stored.labels).mean()
+
+
+def test_comparing_counts_the_images_that_only_one_model_has_right(result, world):
+    evaluations = {}
+    for folder in sorted((result.folder / "runs").iterdir()):
+        evaluations[folder.name] = ts.evaluate(ts.load_classifier(folder), world.test)
+    (comparison,) = ts.compare(evaluations)
+    first, second = evaluations.values()
+    only_first = int((first.right & ~second.right).sum())
+    only_second = int((second.right & ~first.right).sum())
+    assert (comparison.test.only_first, comparison.test.only_second) == (only_first, only_second)
+
+
+def test_evaluations_of_other_images_cannot_be_compared(result, world):
+    classifier = result.recommended.classifier()
+    with pytest.raises(InputError, match="Only evaluations of the same images"):
+        ts.compare(
+            {
+                "a": ts.evaluate(classifier, world.test),
+                "b": ts.evaluate(classifier, world.train),
+            }
+        )
+
+
+def test_images_with_other_classes_or_sizes_are_refused(result, world):
+    from dataclasses import replace
+
+    classifier = result.recommended.classifier()
+    renamed = replace(world.test, class_names=("a", "b", "c", "d"))
+    with pytest.raises(InputError, match="expected the same, in the same order"):
+        ts.evaluate(classifier, renamed)
+    smaller = replace(world.test, images=np.ascontiguousarray(world.test.images[:, :8, :8]))
+    with pytest.raises(InputError, match=re.escape("(8, 8, 3), the classifier takes (16, 16, 3)")):
+        ts.evaluate(classifier, smaller)
+
+
+def test_the_readmes_python_names_only_what_the_package_has():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    names = set(re.findall(r"\bts\.(\w+)", code))
+    assert {"load", "run"} <= names <= set(ts.__all__)
+
+
+def test_nouns_show_themselves_in_a_line(result, world):
+    assert repr(world.test) == (
+        "ImageDataset('world', test: 64 images of 16x16x3, 4 classes, 0 left out)"
+    )
+    assert "test images" in result._repr_html_()

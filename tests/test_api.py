@@ -18,7 +18,10 @@ TINY = {
 @pytest.fixture(scope="module")
 def result(world, tmp_path_factory):
     study = ts.Study(
-        name="tiny", recipe="keras-adam", overrides=TINY, variations={"fast": {"learning_rate": 0.01}}
+        name="tiny",
+        recipe="keras-adam",
+        overrides=TINY,
+        variations={"fast": {"learning_rate": 0.01}},
     )
     return ts.run(study, world, out=tmp_path_factory.mktemp("api") / "tiny", seeds=[0])
 

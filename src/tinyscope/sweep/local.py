@@ -1,6 +1,7 @@
 """Works through a study's missing runs on this machine, one after another, and reports."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tinyscope.data import splitting
@@ -78,7 +79,15 @@ def run_study(
     hears.data_loaded(complete)
 
     planned = plan_runs(study, complete, folder)
-    timings = time_recipes(complete, planned.recipes)
+    unfinished = {run.variation for run in planned.missing}
+    timings = time_recipes(
+        complete,
+        {
+            name: recipe
+            for name, recipe in planned.recipes.items()
+            if budget is not None or name in unfinished
+        },
+    )
     cut = ""
     if budget is not None:
         planned, cut = _fitted(planned, timings, budget)
@@ -106,7 +115,7 @@ def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> t
     if path.exists():
         stored = read_json(path)
         if stored["asked"] == asked:
-            kept = Study(**{**vars(study), "seeds": tuple(stored["seeds"])})
+            kept = replace(study, seeds=tuple(stored["seeds"]))
             recipes = {name: Recipe().changed(values) for name, values in stored["recipes"].items()}
             return plan_runs(kept, planned.data, folder, recipes), stored["cut"]
     fitted = fit_to_budget(study, planned.recipes, timings, budget)

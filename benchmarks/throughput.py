@@ -71,7 +71,8 @@ def fastest_keras(python: str, job: dict) -> tuple[dict, list[dict]]:
     best, most, tried = dict(KERAS_DEFAULTS), 0.0, []
     for change in ({}, *({key: value} for key, value in KERAS_CHOICES.items())):
         settings = best | change
-        rate = max(timed(python, "keras_worker.py", job | {"settings": settings}))
+        short = job | {"images": job["images"] // 4, "settings": settings}
+        rate = max(timed(python, "keras_worker.py", short))
         tried.append({**settings, "images_per_second": round(rate)})
         print(f"  {settings}: {rate:.0f}", file=sys.stderr)
         if rate > most:

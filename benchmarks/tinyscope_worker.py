@@ -6,6 +6,10 @@ Run by throughput.py, in a process of its own, as the Keras side is.
 import json
 import sys
 
+from tinyscope.threads import wait_briefly
+
+wait_briefly()  # as the command line does
+
 import numpy as np
 import torch
 

@@ -1,7 +1,11 @@
 """The small world that tests share: 16x16 images of four classes that can be told apart."""
 
+import os
 import sys
 from typing import NamedTuple
+
+# Test processes run side by side: a thread each, or they would wait for one another's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

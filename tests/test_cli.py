@@ -50,10 +50,10 @@ def test_the_demo_ends_with_the_recommendation_its_interval_and_the_reports_path
 def test_the_demo_says_beforehand_what_it_will_do_and_how_long_it_takes(demo):
     told = demo[1].stderr.splitlines()
     assert re.fullmatch(
-        r"digits: [\d,]+ train, \d+ validation, \d+ test images of 8x8, 10 classes", told[0]
+        r"digits: [\d,]+ train, \d+ validation, \d+ test images of 8x8, 10 classes", told[-8]
     )
     assert re.fullmatch(
-        r"demo: 3 variations x 1 seed = 3 runs; about \d+ s of training on this machine", told[1]
+        r"demo: 3 variations x 1 seed = 3 runs; about \d+ s of training on this machine", told[-7]
     )
 
 

@@ -11,6 +11,7 @@ import click
 
 from tinyscope import __version__
 from tinyscope.errors import InputError, TinyscopeError
+from tinyscope.threads import wait_briefly
 
 if TYPE_CHECKING:
     from tinyscope.plan.study import Study
@@ -21,11 +22,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Runs the command line and exits with its status; users' mistakes are one line."""
-    # Threads that wait for one another in torch spin for about a millisecond by default. Where
-    # other programs use the cores too, that takes the time from the thread that is waited for:
-    # with one busy core of two, training is 2.5 times as fast with shorter spinning, and as fast
-    # as before on an idle machine. libgomp reads this once, when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    wait_briefly()
     try:
         status = commands(standalone_mode=False)
     except click.ClickException as error:

@@ -1,7 +1,10 @@
 """What a study shows on standard error: a live display on a terminal, else plain lines."""
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +16,8 @@ from tinyscope.runs.run import Run
 from tinyscope.sweep.local import Listener
 from tinyscope.sweep.planned import Planned
 from tinyscope.training.trainer import Row
+
+_SILENT_SECONDS = 2.0
 
 
 def duration(seconds: float) -> str:
@@ -29,6 +34,17 @@ class PlainProgress(Listener):
     def say(self, line: str) -> None:
         """Writes a line to standard error."""
         print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def loading(self, data: str) -> Iterator[None]:
+        """One line, but only if reading takes long: a fault in the input stays a line by itself."""
+        line = f"reading {data}; images are decoded once and kept for the next time"
+        timer = threading.Timer(_SILENT_SECONDS, self.say, [line])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def data_loaded(self, data: Splits) -> None:
         """One line on the images, one on those left out where there are any."""

@@ -1,6 +1,7 @@
 """Works through a study's missing runs on this machine, one after another, and reports."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from tinyscope.training.trainer import Row, Trained, train
 
 class Listener:
     """Is told how a study goes on; each method may be overridden, none has to be."""
+
+    def loading(self, data: str) -> AbstractContextManager[None]:
+        """Entered while the data set is being read; a large folder takes minutes at first."""
+        return nullcontext()
 
     def data_loaded(self, data: Splits) -> None:
         """The data set is there, its splits cut."""
@@ -74,8 +79,9 @@ def run_study(
     hears = listener or Listener()
     folder = (out or DEFAULT_ROOT / study.name).resolve()
     check_folder(folder)
-    loaded = load(study.data, size=study.size) if data is None else data
-    complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
+    with hears.loading(study.data):
+        loaded = load(study.data, size=study.size) if data is None else data
+        complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
     hears.data_loaded(complete)
 
     planned = plan_runs(study, complete, folder)

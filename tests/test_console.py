@@ -1,0 +1,63 @@
+import io
+import time
+
+import pytest
+from rich.console import Console
+from test_local import STUDY
+
+from tinyscope import console
+from tinyscope.console import LiveProgress, PlainProgress, duration, figures
+from tinyscope.sweep.local import run_study
+
+ROW = {
+    "epoch": 3,
+    "train_loss": 0.5,
+    "train_accuracy": 0.812,
+    "val_loss": 0.61234,
+    "val_accuracy": 0.79,
+    "seconds": 12.34,
+    "images_per_second": 3647.2,
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (725, "12 min"), (11_100, "3 h 5 min")],
+)
+def test_durations_are_told_in_the_unit_that_people_would_use(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_an_epoch_is_a_line_of_figures():
+    assert figures(ROW) == (
+        "loss 0.5000  accuracy 81.2%  val_loss 0.6123  val_accuracy 79.0%  12.3 s  3,647 images/s"
+    )
+    unwatched = ROW | {"val_loss": None, "val_accuracy": None}
+    assert figures(unwatched) == "loss 0.5000  accuracy 81.2%  12.3 s  3,647 images/s"
+
+
+def test_reading_is_announced_only_when_it_takes_long(monkeypatch, capsys):
+    monkeypatch.setattr(console, "_SILENT_SECONDS", 0.05)
+    with PlainProgress().loading("photos/"):
+        pass
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+    with PlainProgress().loading("photos/"):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == (
+        "reading photos/; images are decoded once and kept for the next time\n"
+    )
+
+
+def test_the_live_display_leaves_the_same_lines_and_a_bar_that_goes_away(
+    world, monkeypatch, tmp_path
+):
+    written = io.StringIO()
+    terminal = Console(file=written, force_terminal=True, width=200, color_system=None)
+    monkeypatch.setattr(console, "Console", lambda stderr: terminal)
+    with LiveProgress() as live:
+        run_study(STUDY, world, out=tmp_path / "s", listener=live)
+    text = written.getvalue()
+    assert "run 1 of 4: base, seed 0 (layer-stack)" in text
+    assert text.count("  epoch 2/2  loss ") == 4
+    assert "%" in text

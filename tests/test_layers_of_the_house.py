@@ -18,13 +18,14 @@ BELOW_TOP = UPPER | {"inspection", "sweep"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "threads": set(),
     **dict.fromkeys(("plan", "data", "models"), LEAVES),
     **dict.fromkeys(("runs", "evaluation"), PLAIN),
     **dict.fromkeys(("training", "features", "report", "shipping"), MIDDLE),
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
     **dict.fromkeys(("api", "console", "listings"), BELOW_TOP),
-    "cli": BELOW_TOP | {"api", "console", "listings"},
+    "cli": BELOW_TOP | {"api", "console", "listings", "threads"},
     "__init__": BELOW_TOP | {"api"},
 }
 """For every package and every file at the top, what it may import beside itself."""

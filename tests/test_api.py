@@ -28,7 +28,7 @@ def result(world, tmp_path_factory):
 
 def test_a_study_goes_from_data_to_an_answer_for_a_photo(result, world, tmp_path):
     page = result.report(tmp_path / "report.html")
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     answer = result.recommended.classifier().predict(world.test.images[0])
     assert answer.class_name in world.test.class_names
 

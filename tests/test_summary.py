@@ -211,7 +211,6 @@ def test_a_loss_that_is_no_number_becomes_null(tmp_path):
     run = make_run(tmp_path, study, splits, "base", 0, accuracy=0.3)
     rows = [dict(row) for row in run.history]
     rows[-1]["train_loss"] = float("nan")
-    del run.__dict__["history"]
     run.write_history(rows)
     run.write_result(run.result | {"stopped": "diverged"})
     del run.__dict__["result"]

@@ -52,8 +52,8 @@ def _compact(width: int) -> Callable[..., nn.Module]:
 
 
 MODELS: dict[str, Entry] = {
-    "compact-cnn": Entry(_compact(24), "5 convolutions with batch norm, 24 to 192 wide", 8),
-    "compact-cnn-wide": Entry(_compact(36), "the same, half as wide again", 8),
+    "compact-cnn": Entry(_compact(24), "5 convolutions with batch norm, 24 to 192 wide", 7),
+    "compact-cnn-wide": Entry(_compact(36), "the same, half as wide again", 7),
     "resnet-20": Entry(partial(_resnet, 3), "ResNet-20 of the CIFAR paper, He et al. 2015", 8),
     "kossowska-1": Entry(partial(_stack, *published.KOSSOWSKA_1), "Kossowska 2021, model 1", 13),
     "kossowska-2": Entry(partial(_stack, *published.KOSSOWSKA_2), "Kossowska 2021, model 2", 10),

@@ -167,6 +167,7 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
             ["run", "demo", "--set", "epochs"],
             '--set "epochs" is not KEY=VALUE, such as --set epochs=5.',
         ),
+        (["run", "demo", "--set", "seeds=2"], "--set does not reach seeds: --seeds does."),
         (["run", "demo", "--seeds", "x"], '--seeds "x" is neither a count (3) nor a list (0,5,7).'),
         (
             ["run", "demo", "--budget", "soon"],
@@ -308,3 +309,48 @@ def test_help_starts_without_torch_numpy_or_matplotlib():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for verb in ("run", "demo", "list", "report", "predict", "doctor"):
         assert re.search(rf"^  {verb} +\S", done.stdout, re.MULTILINE)
+
+
+def test_numbers_may_be_written_without_a_leading_zero(tinyscope, here):
+    answer = tinyscope("run", "demo", "--set", "label_smoothing=1.5")
+    assert answer.err == "Error: label_smoothing = 1.5 is out of range: at least 0, at most 0.99.\n"
+    answer = tinyscope("run", "demo", "--set", "learning_rate=-.1")
+    assert answer.err == "Error: learning_rate = -0.1 is out of range: at least 0.\n"
+
+
+def test_a_folder_without_photos_is_told_with_exit_status_3(demo, tinyscope, here):
+    (here / "none").mkdir()
+    answer = tinyscope("predict", demo[0], "none")
+    assert (answer.status, answer.out) == (3, "")
+    assert answer.err.startswith("Error: none holds no photos: expected files ending in .avif ")
+
+
+def test_without_a_command_the_help_is_shown_as_it_is(tinyscope):
+    answer = tinyscope()
+    assert answer.status == 2
+    assert re.search(r"^  predict +\S", answer.err, re.MULTILINE)
+
+
+def test_a_device_that_does_not_exist_is_told_and_doctor_still_answers(
+    tinyscope, here, monkeypatch
+):
+    monkeypatch.setenv("TINYSCOPE_DEVICE", "gpu")
+    line = 'TINYSCOPE_DEVICE is "gpu"; expected one of cpu, cuda, mps.'
+    assert tinyscope("run", "demo").err == f"Error: {line}\n"
+    answer = tinyscope("doctor")
+    assert (answer.status, line in answer.out) == (0, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no UTF-8")
+def test_file_names_that_are_no_utf8_go_through_to_the_report(tinyscope, here):
+    photos(here / "photos", ["a", "b"], count=12)
+    Path(os.fsdecode(b"photos/a/br\xe9ken.png")).write_bytes(b"no")
+    Path("odd.toml").write_text('data = "photos"\nseeds = 1\n[variations.x]\nmodel = "brittan-1"\n')
+    answer = tinyscope("run", "odd.toml", "--set", "epochs=1")
+    assert answer.status == 0, answer.err
+    assert r"a/br\xe9ken.png: not an image" in answer.err
+    Path(os.fsdecode(b"photos/d\xf6g")).mkdir()
+    (here / "photos" / "a" / "0.png").rename(Path(os.fsdecode(b"photos/d\xf6g/0.png")))
+    answer = tinyscope("run", "odd.toml", "--set", "epochs=1")
+    assert answer.status == 3
+    assert "is not UTF-8; rename its folder" in answer.err

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_every_variation_runs_with_every_seed(finished):
 
 
 def test_a_finished_study_holds_its_file_summary_report_and_model(finished):
-    names = {entry.name for entry in finished.folder.iterdir()}
+    names = {entry.name for entry in finished.folder.iterdir()} - {".lock"}
     assert names == {"study.toml", "summary.json", "report.html", "runs", "model"}
     assert json.loads((finished.folder / "summary.json").read_text()) == finished.summary
 
@@ -189,3 +190,63 @@ def test_the_json_of_a_study_has_the_keys_that_scripts_rely_on(finished):
             "runs",
         }
     assert printed["out"].startswith("/")
+
+
+def test_a_second_process_is_kept_out_of_a_study_that_is_being_worked_on(world, tmp_path):
+    with (
+        local._alone(tmp_path / "s"),
+        pytest.raises(StorageError) as told,
+    ):
+        run_study(STUDY, world, out=tmp_path / "s")
+    assert str(told.value) == (
+        f"Another process is working on {tmp_path / 's'}. Wait for it, or choose another folder "
+        "with --out."
+    )
+    assert not (tmp_path / "s" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "model.json", "history.csv", "predictions-test.npz"]
+)
+def test_a_finished_run_that_lacks_a_file_is_named_with_the_remedy(finished, world, tmp_path, name):
+    folder = tmp_path / "s"
+    shutil.copytree(finished.folder, folder)
+    run = folder / "runs" / finished.summary["variations"][0]["runs"][0]["name"]
+    (run / name).unlink()
+    with pytest.raises(StorageError) as told:
+        run_study(STUDY, world, out=folder)
+    assert str(told.value) == (
+        f"{run} is finished but lacks {name}. Remove it to train this run again."
+    )
+
+
+def test_damaged_predictions_are_named_with_the_remedy(finished, world, tmp_path):
+    folder = tmp_path / "s"
+    shutil.copytree(finished.folder, folder)
+    run = folder / "runs" / finished.summary["variations"][0]["runs"][0]["name"]
+    (run / "predictions-test.npz").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"predictions-test\.npz is damaged\. Remove "):
+        run_study(STUDY, world, out=folder)
+
+
+def test_a_study_that_is_asked_otherwise_says_what_it_replaces(finished, world, tmp_path):
+    class Told(Listener):
+        replaced = None
+
+        def replaces(self, folder):
+            self.replaced = folder
+
+    folder = tmp_path / "s"
+    shutil.copytree(finished.folder, folder)
+    same, other = Told(), Told()
+    run_study(STUDY, world, out=folder, listener=same)
+    run_study(replace(STUDY, seeds=(0,)), world, out=folder, listener=other)
+    assert (same.replaced, other.replaced) == (None, folder)
+
+
+def test_a_study_whose_networks_diverge_is_reported_all_the_same(world, tmp_path):
+    study = STUDY.with_overrides({"optimizer": "sgd", "batch_size": 256, "epochs": 1})
+    study = replace(study, variations={"wild": {"learning_rate": 1e38}}, seeds=(0,))
+    made = run_study(study, world, out=tmp_path / "s")
+    stopped = [each["runs"][0]["stopped"] for each in made.summary["variations"]]
+    assert stopped == ["all epochs", "diverged"]

@@ -106,7 +106,7 @@ def test_a_size_can_be_taken_back() -> None:
         ({"base": False}, "Study s: base = false leaves nothing to run."),
         (
             {"size": 2},
-            "Study s: size = 2 is out of range: at least 4, at most 512.",
+            "Study s: size = 2 is out of range: at least 8, at most 512.",
         ),
     ],
 )
@@ -182,7 +182,7 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         ({"validation": True}, "validation = true is not a number."),
         ({"split_seed": -1}, "split_seed = -1 is out of range: at least 0, below 4294967296."),
         ({"split_seed": 1.0}, "split_seed = 1.0 is not a whole number."),
-        ({"size": 513}, "size = 513 is out of range: at least 4, at most 512."),
+        ({"size": 513}, "size = 513 is out of range: at least 8, at most 512."),
         ({"base": 1}, "base = 1 is not true or false."),
         ({"base": False}, "base = false leaves nothing to run."),
         ({"variations": ["a"]}, "variations is not a table."),

@@ -159,7 +159,7 @@ def test_eight_faults_of_different_kinds_are_told_at_once_with_their_lines() -> 
             's.toml:10: optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw". '
             'Did you mean "adam"?',
             's.toml:11: momentum = "=" is not a number.',
-            "s.toml:13: batch_size = 0 is out of range: at least 1.",
+            "s.toml:13: batch_size = 0 is out of range: at least 1, at most 65536.",
         ]
     )
 

@@ -8,7 +8,7 @@ import torch
 
 from tinyscope.data.batches import Batches
 from tinyscope.data.dataset import Splits
-from tinyscope.errors import StorageError
+from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import trainer
@@ -192,3 +192,27 @@ def test_label_smoothing_is_that_of_the_recipe(world):
     plain = train(world, replace(SMALL, epochs=1)).history[0]["train_loss"]
     smooth = train(world, replace(SMALL, epochs=1, label_smoothing=0.5)).history[0]["train_loss"]
     assert smooth != plain
+
+
+def test_a_batch_of_one_is_refused_where_batch_norm_compares_images(world):
+    with pytest.raises(InputError) as told:
+        train(world, replace(SMALL, batch_size=1))
+    assert str(told.value) == (
+        "batch_size = 1 does not go with layer-stack, whose batch norm compares the images of a "
+        "batch. Use 2 or more; 32 is usual."
+    )
+
+
+def test_a_network_that_the_last_step_ruins_counts_as_diverged_without_validation_too(world):
+    ruined = replace(SMALL, epochs=1, batch_size=256, learning_rate=1e38)
+    for data in (world, Splits("world", world.train)):
+        trained = train(data, ruined)
+        assert trained.stopped == "diverged"
+        assert all(np.isfinite(each).all() for each in weights(trained.network).values())
+
+
+def test_an_epoch_has_as_many_steps_as_batches_where_one_image_would_be_left(world):
+    data = Splits("world", world.train.select(np.arange(97), split="train"), world.validation)
+    seen = []
+    train(data, replace(SMALL, epochs=1), on_step=lambda done, steps: seen.append((done, steps)))
+    assert seen == [(1, 2), (2, 2)]

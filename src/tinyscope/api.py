@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from tinyscope.data.batches import Batches
-from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.errors import InputError
 from tinyscope.evaluation.comparison import Comparison, compare_all
@@ -48,8 +47,10 @@ def run(
     asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
     if seeds is not None:
         asked = replace(asked, seeds=tuple(seeds))
-    if data is not None and not isinstance(data, Splits):
-        data = load(data, size=asked.size)
+    if isinstance(data, (str, Path)):
+        asked, data = replace(asked, data=str(data)), None
+    elif data is not None:
+        asked = replace(asked, data=data.name)
     return run_study(
         asked, data, out=Path(out) if out is not None else None, budget=budget, listener=listener
     )

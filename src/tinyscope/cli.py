@@ -1,5 +1,6 @@
 """The command line: parses, calls the package, prints; heavy imports wait until needed."""
 
+import io
 import json
 import os
 import sys
@@ -23,15 +24,23 @@ _INTERRUPTED = 130
 def main() -> None:
     """Runs the command line and exits with its status; users' mistakes are one line."""
     wait_briefly()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes few letters
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = commands(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.ClickException as error:
         _complain(" ".join(error.format_message().split()))
         sys.exit(2)
     except TinyscopeError as error:
         _complain(str(error))
         sys.exit(error.exit_status)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__context__, EOFError):  # click takes any for the end of its input
+            raise error.__context__ from None
         _complain("Interrupted. What is finished is kept; the same command goes on from there.")
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -151,11 +160,17 @@ def _seeds(text: str) -> Any:
 def _setting(text: str) -> tuple[str, Any]:
     """A key and its value, which is read as TOML and, failing that, as text."""
     key, equals, value = text.partition("=")
+    if key.strip() in ("seeds", "data"):
+        raise InputError(f"--set does not reach {key.strip()}: --{key.strip()} does.")
     if not equals or not key.strip():
         raise InputError(f'--set "{text}" is not KEY=VALUE, such as --set epochs=5.')
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return key.strip(), float(value)  # ".1", which is no TOML
+    except ValueError:
         return key.strip(), value.strip()
 
 
@@ -231,7 +246,7 @@ def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> in
             named = "  ".join(f"{name} {share:.1%}" for name, share in answer.top)
             print(f"{answer.file}: {named}", flush=True)
     if as_json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps(rows, indent=1))
     return 3 if failed else 0
 
 

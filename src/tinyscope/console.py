@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -74,6 +75,13 @@ class PlainProgress(Listener):
         )
         if cut:
             self.say(f"cut to the budget: {cut}")
+
+    def replaces(self, folder: Path) -> None:
+        """One line on what is about to be replaced, and what stays."""
+        self.say(
+            f"{folder} holds a study that was asked otherwise: its report and model will be "
+            "replaced, its runs are kept (--out chooses another folder)"
+        )
 
     def run_starts(self, run: Run, number: int, of: int) -> None:
         """A heading."""

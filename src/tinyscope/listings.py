@@ -65,8 +65,7 @@ def runs(folder: Path | None) -> Iterator[str]:
         if not run.finished:
             yield f"{run.folder}: not finished"
             continue
-        last = run.history[-1] if run.history else {}
-        accuracy = last.get("val_accuracy")
+        accuracy = run.result["val_accuracy"]
         shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
         yield f"{run.folder}: {shown}, {run.result['train_seconds']:.0f} s of training"
     if not found:
@@ -78,10 +77,17 @@ def doctor() -> Iterator[str]:
     import torch
 
     from tinyscope.data.cache_folder import cache_folder
+    from tinyscope.errors import InputError
     from tinyscope.training import machine
 
-    here = machine.environment(machine.device())
-    fast = machine.has_fast_bfloat16(machine.device())
+    missing = []
+    try:
+        device = machine.device()
+    except InputError as error:
+        missing.append(str(error))
+        device = torch.device("cpu")
+    here = machine.environment(device)
+    fast = machine.has_fast_bfloat16(device)
     build = "CUDA" if torch.version.cuda else "CPU"
     cache = cache_folder()
     packages = ("numpy", "scipy", "scikit-learn", "pillow", "pyarrow", "safetensors", "matplotlib")
@@ -97,16 +103,15 @@ def doctor() -> Iterator[str]:
             ("cache", f"{cache} ({_free(cache)} free; TINYSCOPE_CACHE moves it)"),
         ]
     )
-    missing = []
-    if here["threads"] < here["cores"]:
+    if here["threads"] < here["cores"] and "OMP_NUM_THREADS" in os.environ:
         missing.append(
             f"torch uses {here['threads']} of {here['cores']} cores: "
             "unset OMP_NUM_THREADS to use all."
         )
-    if torch.version.cuda and here["device"] == "cpu":
+    if torch.version.cuda and not torch.cuda.is_available():
         missing.append(
-            "torch is a CUDA build of several GB, and there is no GPU: "
-            '"pip install -c constraints.txt ." takes a smaller one.'
+            "torch is a CUDA build of several GB, and there is no CUDA GPU: its makers' page "
+            "names a CPU build for this system."
         )
     if not _writable(cache):
         missing.append(f"{cache} cannot be written: set TINYSCOPE_CACHE to a folder that can.")

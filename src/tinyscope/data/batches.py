@@ -42,6 +42,17 @@ class Batches:
         """Images, not batches."""
         return len(self._images)
 
+    def steps(self, size: int) -> int:
+        """How many batches `shuffled` gives."""
+        return len(self._parts(torch.arange(len(self)), size))
+
+    @staticmethod
+    def _parts(order: Tensor, size: int) -> list[Tensor]:
+        batches = list(order.split(size))
+        if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [order[-(size + 1) :]]
+        return batches
+
     def shuffled(
         self, size: int, *, augmentation: Augmentation, fill: Tensor, generator: Generator
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -60,10 +71,7 @@ class Batches:
             Pixels (n, H, W, C), uint8 or float32 in 0 … 255, and int64 labels (n,).
         """
         order = torch.randperm(len(self), generator=generator).to(self._device)
-        batches = list(order.split(size))
-        if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
-            batches[-2:] = [order[-(size + 1) :]]
-        for rows in batches:
+        for rows in self._parts(order, size):
             yield (
                 _changed(self._images[rows], augmentation, fill, generator),
                 self._labels[rows],

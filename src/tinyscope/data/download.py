@@ -17,6 +17,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from tinyscope.errors import DataError, StorageError
+from tinyscope.files import locked
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes that are there and the bytes of the whole file, None where that is unknown."""
@@ -267,28 +268,6 @@ def _alone(destination: Path) -> Iterator[None]:
     with _storing(destination):
         file = destination.with_name(f"{destination.name}.lock").open("ab")
     with file:
-        while not _locked(file):
+        while not locked(file):
             time.sleep(0.1)
         yield  # closing the file unlocks it
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _locked(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _locked(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -87,10 +87,22 @@ def load(folder: Path, *, size: int | None = None) -> Splits:
         choose=choose,
     )
     by_split = {
-        data.split: replace(data, left_out=(*left_out[data.split], *data.left_out))
+        data.split: replace(
+            data,
+            files=tuple(map(_printable, data.files)),
+            left_out=tuple(
+                LeftOut(_printable(file), reason)
+                for file, reason in (*left_out[data.split], *data.left_out)
+            ),
+        )
         for data in datasets
     }
     return Splits(folder.resolve().name, **by_split)
+
+
+def _printable(name: str) -> str:
+    """The name with bytes that are no UTF-8, as old archives leave them, spelled out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _encoded(
@@ -185,8 +197,15 @@ def _listed(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], li
 
 
 def _name_faults(found: dict[str, dict[str, list[str]]]) -> list[str]:
-    """Classes that differ in case only, and classes that the training images lack."""
-    faults = []
+    """Names that are no text, that differ in case only, or that the training images lack."""
+    faults = [
+        f"{split}: the class name {_printable(name)!r} is not UTF-8; rename its folder"
+        for split, classes in found.items()
+        for name in classes
+        if name != _printable(name)
+    ]
+    if faults:
+        return faults
     for split, classes in found.items():
         by_folded_name: dict[str, list[str]] = {}
         for name in sorted(classes):

@@ -29,6 +29,8 @@ class BitDropout(nn.Module):
         """The values, a share of them zero in training and the others larger in proportion."""
         if not self.training or self.rate == 0:
             return values
+        if values.device.type != "cpu":  # a GPU draws all values at once, and Apple's no full words
+            return F.dropout(values, self.rate)
         return _BitDropout.apply(values, self.rate)
 
 

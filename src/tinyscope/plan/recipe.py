@@ -85,7 +85,7 @@ class Recipe:
 
     epochs: int = _number(20, at_least=1)
     """Passes over the training images, at most."""
-    batch_size: int = _number(128, at_least=1)
+    batch_size: int = _number(128, at_least=1, at_most=65536)
     """Images a step."""
     early_stopping_patience: int | None = _number(None, at_least=1)
     """Epochs without a lower validation loss before training ends with the best epoch's weights."""

@@ -95,8 +95,8 @@ def _range_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         yield ("validation",), f"validation = {share} is out of range: at least 0, below 1."
     if not 0 <= (seed := values.get("split_seed", 0)) < SEEDS:
         yield ("split_seed",), f"split_seed = {seed} is out of range: at least 0, below {SEEDS}."
-    if (size := values.get("size")) is not None and not 4 <= size <= 512:
-        yield ("size",), f"size = {size} is out of range: at least 4, at most 512."
+    if (size := values.get("size")) is not None and not 8 <= size <= 512:
+        yield ("size",), f"size = {size} is out of range: at least 8, at most 512."
 
 
 def _seed_faults(seeds: Any) -> Iterator[Fault]:

@@ -149,6 +149,8 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     """Mean test accuracy of every model against its mean training seconds (logarithmic)."""
     figure, axes = blank(4.6, 3.1)
     for place, variation in enumerate(variations):
+        if not variation["train_seconds"]:  # it diverged before an epoch was over
+            continue
         series = _series(place) | {"linestyle": "none", "markersize": 8}
         axes.plot(
             variation["train_seconds"],
@@ -156,7 +158,7 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
             **series,
             label=short(variation["name"], 26),
         )
-    seconds = [variation["train_seconds"] for variation in variations]
+    seconds = [each["train_seconds"] for each in variations if each["train_seconds"]] or [1.0]
     axes.set_xscale("log")
     axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
     shown = [value for value in DURATIONS if min(seconds) / 1.5 <= value <= max(seconds) * 1.5]
@@ -268,7 +270,8 @@ def _series(place: int) -> dict[str, Any]:
 
 
 def _legend(axes: "Axes", **more: Any) -> None:
-    axes.legend(frameon=False, fontsize=10, labelcolor=INK, handlelength=2.4, **more)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=10, labelcolor=INK, handlelength=2.4, **more)
 
 
 def _legend_below(
@@ -277,6 +280,8 @@ def _legend_below(
     """A legend under the axes, with room added for its rows."""
     if not labels:
         handles, labels = axes.get_legend_handles_labels()
+    if not labels:  # a model that diverged in its first epoch has no curve
+        return
     columns = 1 if max(map(len, labels)) > 14 and figure.get_figwidth() < 6 else min(3, len(labels))
     rows = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * rows)

@@ -8,6 +8,7 @@ from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,6 +32,18 @@ HISTORY_COLUMNS = (
 """Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
 (training ones averaged over the epoch's batches, augmented and with dropout), seconds of training
 steps only."""
+
+
+RESULT_KEYS = (
+    "epochs_run",
+    "best_epoch",
+    "stopped",
+    "val_accuracy",
+    "train_seconds",
+    "images_per_second",
+    "test_openings",
+)
+"""Of `result.json`, beside its format; val_accuracy is that of the weights that are kept."""
 
 
 class Predictions(NamedTuple):
@@ -67,9 +80,28 @@ class Run:
         """Whether its result is complete."""
         return (self.folder / "result.json").exists()
 
+    def check_complete(self, splits: Iterable[str]) -> None:
+        """Refuses a finished run of which a file has gone since.
+
+        Args:
+            splits: those that it has to have answered for.
+
+        Raises:
+            StorageError: a file is missing, or its result is damaged.
+        """
+        answers = [f"predictions-{split}.npz" for split in splits]
+        needed = ["history.csv", "weights.safetensors", "model.json", *answers]
+        missing = [name for name in needed if not (self.folder / name).exists()]
+        missing += [f"{key} in result.json" for key in RESULT_KEYS if key not in self.result]
+        if missing:
+            raise StorageError(
+                f"{self.folder} is finished but lacks {missing[0]}. Remove it to train this run "
+                "again."
+            )
+
     @cached_property
     def result(self) -> dict[str, Any]:
-        """epochs_run, best_epoch, stopped, train_seconds, images_per_second, test_openings.
+        """Figures by `RESULT_KEYS`.
 
         Raises:
             StorageError: the run is not finished, or the file cannot be read.
@@ -90,12 +122,21 @@ class Run:
         ]
 
     def predictions(self, split: str) -> Predictions | None:
-        """What it answered for "validation" or "test", or None where there is no such split."""
+        """What it answered for "validation" or "test", or None where there is no such split.
+
+        Raises:
+            StorageError: the file is damaged.
+        """
         path = self.folder / f"predictions-{split}.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            return Predictions(stored["logits"], stored["labels"])
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return Predictions(stored["logits"], stored["labels"])
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+            raise StorageError(
+                f"{path} is damaged. Remove {self.folder} to train this run again."
+            ) from None
 
     def write_start(self) -> None:
         """Writes `run.json`: everything that is known before the training."""

@@ -1,8 +1,11 @@
 """Which files a user means by a list of files, folders and patterns."""
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from tinyscope.errors import DataError
 
 SUFFIXES = {
     *(".avif", ".bmp", ".dib", ".gif", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
@@ -19,14 +22,22 @@ def find_photos(given: Iterable[str]) -> Iterator[Path]:
 
     Args:
         given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png").
+
+    Raises:
+        DataError: a folder holds no photos.
     """
     for text in given:
-        path = Path(text)
-        if path.is_dir():
-            inside = (entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
-            yield from sorted(entry for entry in inside if entry.is_file())
-        elif not path.exists() and glob.has_magic(text):
-            matches = sorted(glob.glob(text, recursive=True))
-            yield from map(Path, matches) if matches else [path]
-        else:
-            yield path
+        matches = [text]
+        if glob.has_magic(text) and not os.path.exists(text):
+            matches = sorted(glob.glob(text, recursive=True)) or [text]
+        for match in matches:
+            yield from _below(Path(match)) if os.path.isdir(match) else [Path(match)]
+
+
+def _below(folder: Path) -> list[Path]:
+    inside = (entry for entry in folder.rglob("*") if entry.suffix.lower() in SUFFIXES)
+    photos = sorted(entry for entry in inside if entry.is_file())
+    if not photos:
+        kinds = " ".join(sorted(SUFFIXES))
+        raise DataError(f"{folder} holds no photos: expected files ending in {kinds}.")
+    return photos

@@ -1,7 +1,7 @@
 """Works through a study's missing runs on this machine, one after another, and reports."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +9,10 @@ from tinyscope.data import splitting
 from tinyscope.data.batches import Batches
 from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.errors import StorageError
 from tinyscope.evaluation.metrics import accuracy
 from tinyscope.evaluation.predict import as_array, predict_logits
-from tinyscope.files import read_json, replacing, write_json, write_text
+from tinyscope.files import locked, read_json, replacing, write_json, write_text
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
@@ -38,6 +39,9 @@ class Listener:
 
     def planned(self, planned: Planned, seconds: float, cut: str) -> None:
         """What will run, about how long it will take, and what a budget has cut."""
+
+    def replaces(self, folder: Path) -> None:
+        """The folder holds a study that was asked otherwise; its report will be replaced."""
 
     def run_starts(self, run: Run, number: int, of: int) -> None:
         """A run begins or goes on."""
@@ -77,6 +81,7 @@ def run_study(
         StorageError: the folder cannot be used.
     """
     hears = listener or Listener()
+    machine.device()  # one that is not there is told before anything is downloaded
     folder = (out or DEFAULT_ROOT / study.name).resolve()
     check_folder(folder)
     with hears.loading(study.data):
@@ -100,13 +105,32 @@ def run_study(
     seconds = sum(timings[run.variation].seconds(run.recipe) for run in planned.missing)
     hears.planned(planned, seconds, cut)
 
-    write_text(folder / "study.toml", study.as_toml())
-    missing = planned.missing
-    for number, run in enumerate(missing, start=1):
-        hears.run_starts(run, number, len(missing))
-        _carry_out(run, complete, hears)
-        hears.run_ends(run)
-    return _report(planned, cut=cut, test_came_with_data=loaded.test is not None)
+    with _alone(folder):
+        replaced = (folder / "study.toml").exists() and (
+            (folder / "study.toml").read_text(encoding="utf-8") != study.as_toml()
+        )
+        if replaced:
+            hears.replaces(folder)
+        write_text(folder / "study.toml", study.as_toml())
+        missing = planned.missing
+        for number, run in enumerate(missing, start=1):
+            hears.run_starts(run, number, len(missing))
+            _carry_out(run, complete, hears)
+            hears.run_ends(run)
+        return _report(planned, cut=cut, test_came_with_data=loaded.test is not None)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of a study that one is working on; one that dies lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as file:
+        if not locked(file):
+            raise StorageError(
+                f"Another process is working on {folder}. Wait for it, or choose another folder "
+                "with --out."
+            )
+        yield
 
 
 def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> tuple[Planned, str]:
@@ -185,6 +209,7 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
             "epochs_run": len(trained.history),
             "best_epoch": trained.best_epoch,
             "stopped": trained.stopped,
+            "val_accuracy": val_accuracy,
             "train_seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1) if seconds else 0.0,
             **openings,
@@ -219,5 +244,6 @@ def _report(planned: Planned, *, cut: str, test_came_with_data: bool) -> StudyRe
 
 
 def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
     with replacing(target) as file:
-        file.write(source.read_bytes())
+        file.write(content)

@@ -53,7 +53,7 @@ def plan_runs(
 
     Raises:
         InputError: a model does not fit the images, or two variations are the same.
-        StorageError: a run in the folder was written by a later version.
+        StorageError: a run in the folder was written by a later version, or lacks a file.
     """
     device = machine.device()
     here = machine.environment(device)
@@ -69,6 +69,9 @@ def plan_runs(
             name = identity(recipe, data_fingerprint=data.fingerprint, seed=seed)
             place = run_folder(folder, variation=variation, seed=seed, identity=name)
             known = read_run(place) if (place / "run.json").exists() else None
+            if known and known.finished:
+                answered = [part.split for part in data.parts() if part.split != "train"]
+                known.check_complete(answered)
             runs.append(
                 Run(
                     folder=place,

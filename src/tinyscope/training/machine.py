@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import tinyscope
-from tinyscope.errors import InputError, unknown
+from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -28,7 +28,7 @@ def device() -> torch.device:
     if not asked:
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if here[name]))
     if asked not in here:
-        raise InputError(unknown("device", asked, DEVICES, see="tinyscope doctor"))
+        raise InputError(f'TINYSCOPE_DEVICE is "{asked}"; expected one of {", ".join(DEVICES)}.')
     if not here[asked]:
         there = ", ".join(name for name in DEVICES if here[name])
         raise InputError(

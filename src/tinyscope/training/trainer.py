@@ -17,6 +17,7 @@ from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation, Batches
 from tinyscope.data.dataset import Splits
 from tinyscope.data.normalization import channel_statistics
+from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
@@ -103,11 +104,18 @@ class Trainer:
         if data.validation is not None:
             images = Batches(data.validation, device=self.device)
             self._validation = images, torch.from_numpy(data.validation.labels)
-        self.steps_per_epoch = math.ceil(len(data.train) / recipe.batch_size)
+        self.steps_per_epoch = self._images.steps(recipe.batch_size)
 
         torch.manual_seed(_derived(seed, 0, "weights"))
         network, mean = untrained(data, recipe)
         self.network: nn.Module = network.to(self.device)
+        if recipe.batch_size == 1 and any(
+            isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()
+        ):
+            raise InputError(
+                f"batch_size = 1 does not go with {recipe.model}, whose batch norm compares the "
+                "images of a batch. Use 2 or more; 32 is usual."
+            )
         self._mean_colour = mean
         self._optimizer = build_optimizer(recipe, self.network)
         self._class_weights: Tensor | None = None
@@ -137,7 +145,7 @@ class Trainer:
                 stopped = "early stopping"
                 break
             row = self._epoch(epoch, on_step)
-            if not math.isfinite(row["train_loss"]):
+            if not self._sound(row):
                 stopped = "diverged"
                 break
             self._history.append(row)
@@ -223,6 +231,21 @@ class Trainer:
             row["val_loss"] = F.cross_entropy(logits, labels).item()
             row["val_accuracy"] = (logits.argmax(1) == labels).double().mean().item()
         return row
+
+    def _sound(self, row: Row) -> bool:
+        """Whether the network still answers in numbers after an epoch.
+
+        The training loss alone does not tell: the last step may have been the one too far.
+        """
+        if not math.isfinite(row["train_loss"]):
+            return False
+        if row["val_loss"] is not None:
+            return math.isfinite(row["val_loss"])
+        self.network.eval()
+        with torch.inference_mode():
+            pixels, _ = next(self._images.in_order(64))
+            logits = forward(self.network, pixels, precision=self.recipe.precision)
+        return bool(logits.isfinite().all())
 
     def _rate(self, step: int) -> float:
         factor = rate_factor(self.recipe, step, steps_per_epoch=self.steps_per_epoch)

@@ -30,8 +30,8 @@ HISTORY_COLUMNS = (
     "images_per_second",
 )
 """Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
-(training ones averaged over the epoch's batches, augmented and with dropout), seconds of training
-steps only."""
+(training ones averaged over the epoch's batches, augmented and with dropout; train_loss with the
+recipe's label smoothing and class weights, val_loss without), seconds of training steps only."""
 
 
 RESULT_KEYS = (

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 import tomllib
 from pathlib import Path
@@ -43,9 +42,6 @@ def main() -> None:
             raise error.__context__ from None
         _complain("Interrupted. What is finished is kept; the same command goes on from there.")
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)
 
 

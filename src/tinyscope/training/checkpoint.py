@@ -27,13 +27,12 @@ def write_checkpoint(
     Raises:
         StorageError: the disk is full, or cannot be written.
     """
+    # Copies, because safetensors refuses tensors that share memory or lie channels-last.
     flat = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        f"{group}/{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for group, named in tensors.items()
         for name, tensor in named.items()
     }
-    # safetensors refuses tensors that share memory; here every one is written for itself.
-    flat = {name: tensor.clone() for name, tensor in flat.items()}
     content = save(flat, metadata={"state": json.dumps(state)})
     with replacing(path) as file:
         file.write(content)

@@ -14,6 +14,7 @@ def flip_and_shift(
     vertical_flip: bool,
     shift: int,
     generator: Generator,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
     """Images mirrored with probability 1/2 and moved by up to `shift` pixels along each axis.
 
@@ -26,24 +27,27 @@ def flip_and_shift(
         vertical_flip: whether top and bottom are.
         shift: in pixels, at most, either way; each distance is as likely as the others.
         generator: source of randomness, on the CPU.
+        mirrored: bool (N,) on the CPU, the images whose left and right are exchanged, where that is
+            not left to chance.
 
     Returns:
         A new tensor of the same shape and dtype.
     """
     count, height, width = images.shape[:3]
 
-    def places(length: int, flip: bool) -> Tensor:
+    def places(length: int, flip: bool, chosen: Tensor | None = None) -> Tensor:
         along = torch.arange(length).expand(count, length)
         if shift:
             along = along + torch.randint(-shift, shift + 1, (count, 1), generator=generator)
             along = _reflected(along, length)
         if flip:
-            mirrored = torch.randint(0, 2, (count, 1), generator=generator, dtype=torch.bool)
-            along = torch.where(mirrored, length - 1 - along, along)
+            if chosen is None:
+                chosen = torch.randint(0, 2, (count,), generator=generator, dtype=torch.bool)
+            along = torch.where(chosen[:, None], length - 1 - along, along)
         return along
 
     rows = places(height, vertical_flip).to(images.device)
-    columns = places(width, horizontal_flip).to(images.device)
+    columns = places(width, horizontal_flip, mirrored).to(images.device)
     image = torch.arange(count, device=images.device)[:, None, None]
     return images[image, rows[:, :, None], columns[:, None, :]]
 
@@ -114,3 +118,22 @@ def cutout(images: Tensor, *, side: int, fill: Tensor, generator: Generator) -> 
 
     blank = (inside(height)[:, :, None] & inside(width)[:, None, :]).to(images.device)
     return torch.where(blank[..., None], fill.to(images.device, images.dtype), images)
+
+
+def shrunk(images: Tensor, share: float) -> Tensor:
+    """Images of a share of their size, antialiased (each pixel a mean of those it covers).
+
+    Args:
+        images: (N, H, W, C) of 0 … 255, any dtype.
+        share: of either side, above 0 and at most 1; sides are rounded, to 3 pixels at least.
+
+    Returns:
+        float32 (N, h, w, C); the images themselves where nothing shrinks.
+    """
+    height, width = images.shape[1:3]
+    size = [min(side, max(3, round(share * side))) for side in (height, width)]
+    if size == [height, width]:
+        return images
+    planes = images.permute(0, 3, 1, 2).float()
+    smaller = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+    return smaller.permute(0, 2, 3, 1)

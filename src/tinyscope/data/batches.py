@@ -1,5 +1,6 @@
 """Shuffled and augmented batches from images that lie in memory."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ class Augmentation:
     """Which random changes a batch gets; the fields are those of a recipe."""
 
     horizontal_flip: bool = False
+    alternating_flip: bool = False
     vertical_flip: bool = False
     shift: int = 0
     rotation: float = 0.0
@@ -44,37 +46,41 @@ class Batches:
 
     def steps(self, size: int) -> int:
         """How many batches `shuffled` gives."""
-        return len(self._parts(torch.arange(len(self)), size))
-
-    @staticmethod
-    def _parts(order: Tensor, size: int) -> list[Tensor]:
-        batches = list(order.split(size))
-        if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
-            batches[-2:] = [order[-(size + 1) :]]
-        return batches
+        # In training, batch norm cannot take a single vector: with size > 1, two images at least.
+        most = len(self) if size == 1 else max(1, len(self) // 2)
+        return min(math.ceil(len(self) / size), most)
 
     def shuffled(
-        self, size: int, *, augmentation: Augmentation, fill: Tensor, generator: Generator
+        self,
+        size: int,
+        *,
+        augmentation: Augmentation,
+        fill: Tensor,
+        generator: Generator,
+        mirrored: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in random order; the last batch may be smaller.
+        """Every image once, in random order, in batches as equal as can be.
 
-        An image that would be left alone joins the batch before it: in training, batch norm cannot
-        take a single vector.
+        Equal, because a small batch at the end would count as much as the others do, in batch
+        norm's statistics and in the optimizer's step.
 
         Args:
-            size: images a batch.
+            size: images a batch, at most (an image that would be left alone joins a full batch).
             augmentation: the random changes.
             fill: float (C,), the colour of cut-out squares.
             generator: source of all randomness, on the CPU.
+            mirrored: bool (N,) on the CPU, see `flip_and_shift`; by chance where it is None.
 
         Yields:
             Pixels (n, H, W, C), uint8 or float32 in 0 … 255, and int64 labels (n,).
         """
-        order = torch.randperm(len(self), generator=generator).to(self._device)
-        for rows in self._parts(order, size):
+        order = torch.randperm(len(self), generator=generator)
+        for rows in order.tensor_split(self.steps(size)):
+            chosen = None if mirrored is None else mirrored[rows]
+            there = rows.to(self._device)
             yield (
-                _changed(self._images[rows], augmentation, fill, generator),
-                self._labels[rows],
+                _changed(self._images[there], augmentation, fill, generator, chosen),
+                self._labels[there],
             )
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -83,7 +89,11 @@ class Batches:
 
 
 def _changed(
-    images: Tensor, augmentation: Augmentation, fill: Tensor, generator: Generator
+    images: Tensor,
+    augmentation: Augmentation,
+    fill: Tensor,
+    generator: Generator,
+    mirrored: Tensor | None,
 ) -> Tensor:
     wanted = augmentation
     if wanted.horizontal_flip or wanted.vertical_flip or wanted.shift:
@@ -93,6 +103,7 @@ def _changed(
             vertical_flip=wanted.vertical_flip,
             shift=wanted.shift,
             generator=generator,
+            mirrored=mirrored,
         )
     if wanted.rotation or wanted.zoom:
         images = rotate_and_zoom(

@@ -28,6 +28,10 @@ class PixelInput(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) of 0 … 255, uint8 or float, to logits (N, K)."""
+        return self.network(self.normalized(pixels))
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, C) of 0 … 255 to what the network takes: float (N, C, H, W)."""
         values = (pixels.float() - self.mean).mul_(self.scale)
         # The permuted view of an (N, H, W, C) array is torch's channels-last layout, for free.
-        return self.network(values.permute(0, 3, 1, 2))
+        return values.permute(0, 3, 1, 2)

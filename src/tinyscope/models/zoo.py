@@ -12,6 +12,7 @@ from tinyscope.models import published
 from tinyscope.models.initializers import initialize
 from tinyscope.models.layer_stack import LayerStack
 from tinyscope.models.resnet import ResNet
+from tinyscope.models.whitened_cnn import WhitenedCNN
 
 
 class Entry(NamedTuple):
@@ -22,6 +23,9 @@ class Entry(NamedTuple):
     summary: str
     smallest: int
     """Side in pixels of the smallest image that it takes."""
+    shaped: bool = False
+    """Whether `build` also takes the recipe's widths and depth; such a network makes its own
+    initial weights."""
 
 
 def _stack(*layers: str, **shape: int) -> nn.Module:
@@ -51,7 +55,14 @@ def _compact(width: int) -> Callable[..., nn.Module]:
     )
 
 
+def _whitened(
+    *, widths: Sequence[int], depth: int, channels: int, classes: int, height: int, width: int
+) -> nn.Module:
+    return WhitenedCNN(widths, depth=depth, channels=channels, classes=classes)
+
+
 MODELS: dict[str, Entry] = {
+    "whitened-cnn": Entry(_whitened, "the speed network, of any widths and depth", 8, shaped=True),
     "compact-cnn": Entry(_compact(24), "5 convolutions with batch norm, 24 to 192 wide", 7),
     "compact-cnn-wide": Entry(_compact(36), "the same, half as wide again", 7),
     "resnet-20": Entry(partial(_resnet, 3), "ResNet-20 of the CIFAR paper, He et al. 2015", 8),
@@ -85,6 +96,8 @@ def build(
     model: str,
     *,
     layers: Sequence[str] = (),
+    widths: Sequence[int] = (64, 256, 256),
+    depth: int = 2,
     initializer: str = "he-normal",
     channels: int,
     classes: int,
@@ -96,7 +109,9 @@ def build(
     Args:
         model: a name of this table, or "layer-stack" for `layers`.
         layers: lines of `layer_stack`, where `model` is "layer-stack".
-        initializer: a name of `initializers.INITIALIZERS`.
+        widths: of the groups of "whitened-cnn".
+        depth: of each of them.
+        initializer: a name of `initializers.INITIALIZERS`; "whitened-cnn" does not read it.
         channels: 1 or 3.
         classes: outputs.
         height: of the images, in pixels.
@@ -109,13 +124,17 @@ def build(
     if model == LAYER_STACK:
         network = _stack(*layers, **shape)
     elif model in MODELS:
-        if min(height, width) < MODELS[model].smallest:
+        entry = MODELS[model]
+        if min(height, width) < entry.smallest:
             raise InputError(
-                f"Model {model} takes images of {MODELS[model].smallest} pixels a side or more; "
+                f"Model {model} takes images of {entry.smallest} pixels a side or more; "
                 f"these are {width}x{height}. A larger size can be set: --set size=32."
             )
-        network = MODELS[model].build(**shape)
+        network = entry.build(
+            **shape, **({"widths": widths, "depth": depth} if entry.shaped else {})
+        )
     else:
         raise InputError(unknown("model", model, NAMES, see="tinyscope list models"))
-    initialize(network, initializer)
+    if model == LAYER_STACK or not MODELS[model].shaped:
+        initialize(network, initializer)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -5,7 +5,7 @@ import json
 import math
 import operator
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -31,13 +31,20 @@ class Recipe:
     """A name of `tinyscope list models`."""
     layers: tuple[str, ...] = ()
     """The network itself where `model = "layer-stack"`: "conv 32 3x3 same relu", "maxpool 2" …"""
+    widths: tuple[int, ...] = (64, 256, 256)
+    """Channels of each group of "whitened-cnn"."""
+    depth: int = _number(2, at_least=2, at_most=16)
+    """Convolutions in each group of "whitened-cnn"."""
     initializer: Literal["he-normal", "glorot-uniform", "torch"] = "he-normal"
-    """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras'."""
+    """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras'.
+    "whitened-cnn" has initial weights of its own."""
     normalization: Literal["standard", "unit"] = "standard"
     """Pixels less their channel's mean over its deviation on the training images, or over 255."""
 
     horizontal_flip: bool = False
     """Half of the images of a batch are mirrored left to right."""
+    alternating_flip: bool = False
+    """An image mirrored in one epoch is not in the next, so that two epochs show both sides."""
     vertical_flip: bool = False
     """Half of the images of a batch are mirrored top to bottom."""
     shift: int = _number(0, at_least=0)
@@ -48,17 +55,27 @@ class Recipe:
     """Share, at most, by which an image shrinks or grows."""
     cutout: int = _number(0, at_least=0)
     """Side in pixels of a square that is blanked at a random place."""
+    training_sizes: tuple[float, ...] = ()
+    """Shares of the images' side at which training sees them, in equal parts of its steps; the last
+    one, if any, has to be 1. Small images cost less, and their larger shapes are learnt first."""
 
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "muon"] = "sgd"
     """What turns gradients into steps."""
     learning_rate: float = _number(0.1, at_least=0)
-    """Before the schedule's factor."""
+    """Before the schedule's factor; of "muon", for the kernels of hidden layers."""
+    head_learning_rate: float = _number(4.5, at_least=0)
+    """Of the last dense layer's kernel beside "muon", per image and whatever the momentum."""
+    offset_learning_rate: float = _number(0.35, at_least=0)
+    """Of biases, and scale and offset of norms, beside "muon", per image likewise."""
+    sgd_momentum: float = _number(0.85, at_least=0, below=1)
+    """Of what "muon" leaves to SGD: the head and the offsets."""
     momentum: float = _number(0.9, at_least=0, below=1)
-    """Of "sgd" and "rmsprop"."""
+    """Of "sgd", "rmsprop" and "muon"."""
     nesterov: bool = True
     """Nesterov's form of momentum, of "sgd" only."""
     weight_decay: float = _number(5e-4, at_least=0)
-    """Per step, on kernels, not on biases and norms; decoupled from the gradient in "adamw"."""
+    """Per step, on kernels, not on biases and norms; decoupled from the gradient in "adamw"; not
+    in "muon", which keeps the length of kernels fixed."""
     rho: float = _number(0.9, at_least=0, below=1)
     """Decay of the mean squared gradient of "rmsprop"."""
     beta_1: float = _number(0.9, at_least=0, below=1)
@@ -68,10 +85,10 @@ class Recipe:
     epsilon: float = _number(1e-7, above=0)
     """Keeps the division by a root of "rmsprop", "adam" and "adamw" finite."""
 
-    schedule: Literal["constant", "step", "cosine", "one-cycle"] = "constant"
+    schedule: Literal["constant", "step", "linear", "cosine", "one-cycle"] = "constant"
     """The learning rate's factor over the training."""
     warmup: float = _number(0.0, at_least=0, at_most=1)
-    """Share of all steps in which the rate rises; of "cosine" and "one-cycle"."""
+    """Share of all steps in which the rate rises; of "linear", "cosine" and "one-cycle"."""
     step_epochs: int = _number(10, at_least=1)
     """Epochs between two steps of the schedule "step"."""
     step_factor: float = _number(0.1, at_least=0, at_most=1)
@@ -93,6 +110,9 @@ class Recipe:
     """Share of the target that is spread over all classes."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """ "balanced" weighs an image's loss by N / (K x the images of its class)."""
+    test_views: Literal["one", "mirrored", "mirrored-and-moved"] = "one"
+    """How often the finished model looks at an image: once; also mirrored; also moved by a pixel
+    along both diagonals (6 views). The logits are averaged."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of the arithmetic. "auto" becomes one of the others before a run is named."""
 
@@ -154,8 +174,10 @@ def faults(values: Mapping[str, Any], *, partly: bool = False) -> list[str]:
         problems.append('"layers" and model = "layer-stack" come together or not at all.')
     if values["schedule"] == "one-cycle" and not 0 < values["warmup"] < 1:
         problems.append('schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.')
-    if values["warmup"] and values["schedule"] not in ("cosine", "one-cycle"):
-        problems.append('warmup belongs to the schedules "cosine" and "one-cycle".')
+    if values["warmup"] and values["schedule"] not in ("linear", "cosine", "one-cycle"):
+        problems.append('warmup belongs to the schedules "linear", "cosine" and "one-cycle".')
+    if values["alternating_flip"] and not values["horizontal_flip"]:
+        problems.append("alternating_flip = true needs horizontal_flip = true.")
     if values["nesterov"] and values["optimizer"] == "sgd" and not values["momentum"]:
         problems.append("nesterov = true needs a momentum above 0.")
     return problems
@@ -175,9 +197,8 @@ def fault_of(key: str, value: Any) -> str | None:
     if get_origin(kind) is Literal:
         return None if value in get_args(kind) else _no_choice(given, value, get_args(kind))
     if get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
-            return None
-        return f'{given} is not a list of texts, such as ["flatten", "dense 64 relu"].'
+        fits, meaning = _LISTS[key]
+        return None if isinstance(value, (list, tuple)) and fits(value) else f"{given} {meaning}"
     numeric = (int, float) if kind is float else (kind,)
     if not isinstance(value, numeric) or (isinstance(value, bool) and kind is not bool):
         return f"{given} is not {_KINDS[kind]}{or_none}."
@@ -188,6 +209,30 @@ def fault_of(key: str, value: Any) -> str | None:
         return None
     allowed = ", ".join(f"{word.replace('_', ' ')} {limit:g}" for word, limit in limits.items())
     return f"{given} is out of range: {allowed}{or_none}."
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _share(value: Any) -> bool:
+    return (_whole(value) or isinstance(value, float)) and 0.25 <= value <= 1
+
+
+_LISTS: dict[str, tuple[Callable[[Sequence[Any]], bool], str]] = {
+    "layers": (
+        lambda parts: all(isinstance(part, str) for part in parts),
+        'is not a list of texts, such as ["flatten", "dense 64 relu"].',
+    ),
+    "widths": (
+        lambda parts: bool(parts) and all(_whole(part) and 1 <= part <= 4096 for part in parts),
+        "is not a list of whole numbers from 1 to 4096, such as [64, 256, 256].",
+    ),
+    "training_sizes": (
+        lambda parts: all(map(_share, parts)) and (not parts or parts[-1] == 1),
+        "is not a list of shares from 0.25 to 1 that ends with 1, such as [0.625, 0.75, 1.0].",
+    ),
+}
 
 
 def _no_choice(given: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -212,6 +257,8 @@ def _stored(key: str, value: Any) -> Any:
         return None
     if _TYPES[key] is float:
         return float(value)
+    if _TYPES[key] == tuple[float, ...]:
+        return tuple(map(float, value))
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -39,11 +39,13 @@ RESULT_KEYS = (
     "best_epoch",
     "stopped",
     "val_accuracy",
+    "one_view_accuracy",
     "train_seconds",
     "images_per_second",
     "test_openings",
 )
-"""Of `result.json`, beside its format; val_accuracy is that of the weights that are kept."""
+"""Of `result.json`, beside its format; val_accuracy is that of the weights that are kept, with the
+recipe's test views; one_view_accuracy, by split, that of a single look at each image."""
 
 
 class Predictions(NamedTuple):

@@ -21,6 +21,7 @@ from tinyscope.errors import InputError, StorageError
 from tinyscope.files import replacing, write_json
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
 
 FORMAT = 1
@@ -163,7 +164,7 @@ def save_model(
     Args:
         folder: made where it is missing.
         network: a `PixelInput`, which holds its normalization.
-        recipe: its model and layers are kept; the rest is on the card.
+        recipe: its model, what shapes it and the views are kept; the rest is on the card.
         class_names: in the order of the logits.
         preprocessing: of its training images.
         card: plain JSON values for people: accuracy, data, recipe.
@@ -181,6 +182,9 @@ def save_model(
         "tinyscope": tinyscope.__version__,
         "model": recipe.model,
         "layers": list(recipe.layers),
+        "widths": list(recipe.widths),
+        "depth": recipe.depth,
+        "test_views": recipe.test_views,
         "class_names": list(class_names),
         "preprocessing": {
             **preprocessing._asdict(),
@@ -219,6 +223,7 @@ def load_classifier(path: str | Path) -> Classifier:
         network = zoo.build(
             content["model"],
             layers=content["layers"],
+            **{key: content[key] for key in ("widths", "depth") if key in content},
             initializer="torch",
             classes=len(content["class_names"]),
             **preprocessing._asdict(),
@@ -230,7 +235,7 @@ def load_classifier(path: str | Path) -> Classifier:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
     return Classifier(
-        wrapped,
+        with_views(wrapped, content.get("test_views", "one")),
         class_names=content["class_names"],
         preprocessing=preprocessing,
         card=content["card"],

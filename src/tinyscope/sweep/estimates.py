@@ -62,20 +62,30 @@ def time_recipes(data: Splits, recipes: Mapping[str, Recipe]) -> dict[str, Timin
 def _time(data: Splits, recipe: Recipe) -> Timing:
     with torch.random.fork_rng(devices=[]):
         trainer = Trainer(data, recipe)
-        taken: list[float] = []
-        began = time.perf_counter()
-        for number, (pixels, labels) in enumerate(trainer.batches(1)):
-            start = time.perf_counter()
-            loss, _ = trainer.step(pixels, labels, number)
-            loss.item()  # waits for a GPU
-            taken.append(time.perf_counter() - start)
-            if len(taken) > _TIMED_STEPS or time.perf_counter() - began > _TIMED_SECONDS:
-                break
-    timed = sorted(taken[1:] or taken)  # the first step prepares kernels for all later ones
-    step = timed[len(timed) // 2]
+        stages = max(1, len(recipe.training_sizes))
+        total = recipe.epochs * trainer.steps_per_epoch
+        # A step's time depends on the size that its stage of the training brings images to.
+        starts = [-(-stage * total // stages) for stage in range(stages)]
+        seconds = [_time_step(trainer, start, _TIMED_SECONDS / stages) for start in starts]
+    step = sum(seconds) / stages
     validation = len(data.validation) if data.validation else 0
-    per_image = step / min(recipe.batch_size, len(data.train))
+    per_image = seconds[-1] / min(recipe.batch_size, len(data.train))
     return Timing(step * trainer.steps_per_epoch + validation * per_image * _VALIDATION_SHARE)
+
+
+def _time_step(trainer: Trainer, start: int, allowed: float) -> float:
+    """The median over a few steps, the first of which has the number `start`."""
+    taken: list[float] = []
+    began = time.perf_counter()
+    for number, (pixels, labels) in enumerate(trainer.batches(1), start=start):
+        before = time.perf_counter()
+        loss, _ = trainer.step(pixels, labels, number)
+        loss.item()  # waits for a GPU
+        taken.append(time.perf_counter() - before)
+        if len(taken) > _TIMED_STEPS or time.perf_counter() - began > allowed:
+            break
+    timed = sorted(taken[1:] or taken)  # the first step prepares kernels for all later ones
+    return timed[len(timed) // 2]
 
 
 def fit_to_budget(

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tinyscope.data import splitting
 from tinyscope.data.batches import Batches
 from tinyscope.data.catalogue import load
@@ -13,6 +15,7 @@ from tinyscope.errors import StorageError
 from tinyscope.evaluation.metrics import accuracy
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.files import locked, read_json, replacing, write_json, write_text
+from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
@@ -179,14 +182,15 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
         on_step=hears.step,
     )
     run.write_history(trained.history)
-    val_accuracy = None
+    val_accuracy, one_view = None, {}
     if data.validation is not None:
-        answered = _answers(run, trained, data.validation)
+        answered, one_view["validation"] = _answers(run, trained, data.validation)
         run.write_predictions("validation", answered)
         val_accuracy = accuracy(answered.logits.argmax(1), answered.labels)
     assert data.test is not None  # splitting.complete cuts one where there is none
     openings = run.open_test_split(len(data.test), "evaluation of the finished run")
-    run.write_predictions("test", _answers(run, trained, data.test))
+    answered, one_view["test"] = _answers(run, trained, data.test)
+    run.write_predictions("test", answered)
     save_model(
         run.folder,
         trained.network,
@@ -210,6 +214,7 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
             "best_epoch": trained.best_epoch,
             "stopped": trained.stopped,
             "val_accuracy": val_accuracy,
+            "one_view_accuracy": one_view,
             "train_seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1) if seconds else 0.0,
             **openings,
@@ -218,10 +223,18 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _answers(run: Run, trained: Trained, part: ImageDataset) -> Predictions:
+def _answers(run: Run, trained: Trained, part: ImageDataset) -> tuple[Predictions, float]:
+    """What the model answers, and how often its first view alone would be right."""
     images = Batches(part, device=machine.device())
-    logits = predict_logits(trained.network, images, precision=run.recipe.precision)
-    return Predictions(as_array(logits), part.labels)
+    recipe = run.recipe
+
+    def logits(views: str) -> np.ndarray:
+        network = with_views(trained.network, views)
+        return as_array(predict_logits(network, images, precision=recipe.precision))
+
+    once = logits("one")
+    answers = once if recipe.test_views == "one" else logits(recipe.test_views)
+    return Predictions(answers, part.labels), accuracy(once.argmax(1), part.labels)
 
 
 def _report(planned: Planned, *, cut: str, test_came_with_data: bool) -> StudyResult:

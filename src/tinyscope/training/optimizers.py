@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's fused ones, and RMSprop in Keras' form."""
+"""Optimizers by name: torch's fused ones, Muon, and RMSprop in Keras' form."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.plan.recipe import Recipe
+from tinyscope.training.muon import Muon
 
 _Tensors = list[Tensor] | tuple[Tensor, ...]
 
@@ -14,9 +15,36 @@ _Tensors = list[Tensor] | tuple[Tensor, ...]
 def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimizer over the network's trainable parameters.
 
-    Weight decay is for kernels only: biases, and scale and offset of norms, have one dimension and
-    go without.
+    Each group holds its rate before any schedule as `initial_lr`. Weight decay is for kernels only:
+    biases, and scale and offset of norms, have one dimension and go without.
     """
+    optimizer = _muon(recipe, network) if recipe.optimizer == "muon" else _built(recipe, network)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    dense = [each.weight for each in network.modules() if isinstance(each, nn.Linear)]
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    head = [each for each in trainable if any(each is weight for weight in dense[-1:])]
+    kernels = [each for each in trainable if each.dim() > 1 and each not in set(head)]
+    offsets = [each for each in trainable if each.dim() <= 1]
+    sgd = {"momentum": recipe.sgd_momentum, "orthogonal": False}
+    groups: list[dict[str, Any]] = [
+        {
+            "params": kernels,
+            "lr": recipe.learning_rate,
+            "momentum": recipe.momentum,
+            "orthogonal": True,
+        },
+        {"params": head, "lr": recipe.head_learning_rate, **sgd},
+        {"params": offsets, "lr": recipe.offset_learning_rate, **sgd},
+    ]
+    return Muon([group for group in groups if group["params"]])
+
+
+def _built(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     kernels = [parameter for parameter in trainable if parameter.dim() > 1]
     others = [parameter for parameter in trainable if parameter.dim() <= 1]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinyscope.data.augmentation import shrunk
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation, Batches
 from tinyscope.data.dataset import Splits
@@ -21,6 +22,7 @@ from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
@@ -32,13 +34,15 @@ from tinyscope.training.checkpoint import (
 )
 from tinyscope.training.optimizers import build_optimizer
 from tinyscope.training.patience import ValidationWatch
-from tinyscope.training.schedules import rate_factor
+from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
 
 Row = dict[str, Any]
 """An epoch, by `runs.run.HISTORY_COLUMNS`."""
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
+_IMAGES_TO_START_FROM = 5000
+"""About, spread over the training images, from which first filters are taken."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +178,11 @@ class Trainer:
         Returns:
             The batch's mean loss, and how many of its images were right, before the step.
         """
-        rate = self._rate(number)
+        factor = self._rate_factor(number)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["initial_lr"] * factor
+        share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
+        pixels = shrunk(pixels, share)
         logits = forward(self.network, pixels, precision=self.recipe.precision).float()
         loss = F.cross_entropy(
             logits,
@@ -185,7 +191,8 @@ class Trainer:
             label_smoothing=self.recipe.label_smoothing,
         )
         self._optimizer.zero_grad()
-        loss.backward()
+        # Muon's rates are stated for sums over images.
+        (loss * len(labels) if self.recipe.optimizer == "muon" else loss).backward()
         self._optimizer.step()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
@@ -198,7 +205,14 @@ class Trainer:
             augmentation=self._augmentation,
             fill=self._mean_colour,
             generator=generator,
+            mirrored=self._mirrored(epoch) if self.recipe.alternating_flip else None,
         )
+
+    def _mirrored(self, epoch: int) -> Tensor:
+        """Which images are mirrored: drawn once, then turned about from epoch to epoch."""
+        generator = torch.Generator().manual_seed(_derived(self.seed, 0, "mirrored"))
+        first = torch.randint(0, 2, (len(self._images),), generator=generator, dtype=torch.bool)
+        return first if epoch % 2 else ~first
 
     def _epoch(self, epoch: int, on_step: Callable[[int, int], None]) -> Row:
         watch = Stopwatch(self.device)
@@ -217,7 +231,8 @@ class Trainer:
         count = len(self._images)
         row: Row = {
             "epoch": epoch,
-            "learning_rate": self._rate(first + self.steps_per_epoch - 1),
+            "learning_rate": self.recipe.learning_rate
+            * self._rate_factor(first + self.steps_per_epoch - 1),
             "train_loss": loss_sum.item() / count,
             "train_accuracy": correct.item() / count,
             "val_loss": None,
@@ -247,9 +262,9 @@ class Trainer:
             logits = forward(self.network, pixels, precision=self.recipe.precision)
         return bool(logits.isfinite().all())
 
-    def _rate(self, step: int) -> float:
+    def _rate_factor(self, step: int) -> float:
         factor = rate_factor(self.recipe, step, steps_per_epoch=self.steps_per_epoch)
-        return self.recipe.learning_rate * factor * self._watch.rate_factor
+        return factor * self._watch.rate_factor
 
     def _restore_best(self, *, diverged: bool) -> None:
         if diverged or self._watch.best_epoch is not None:
@@ -286,6 +301,8 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
     network = zoo.build(
         recipe.model,
         layers=recipe.layers,
+        widths=recipe.widths,
+        depth=recipe.depth,
         initializer=recipe.initializer,
         channels=shape.channels,
         classes=len(data.train.class_names),
@@ -296,6 +313,9 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
         wrapped = PixelInput(network, mean=[0.0] * len(mean), deviation=[255.0] * len(mean))
     else:
         wrapped = PixelInput(network, mean=mean.tolist(), deviation=deviation.tolist())
+    if isinstance(network, WhitenedCNN):
+        some = data.train.images[:: max(1, len(data.train) // _IMAGES_TO_START_FROM)]
+        network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
     return wrapped, torch.from_numpy(mean).float()
 
 

@@ -1,6 +1,7 @@
 """Times one Keras training on TensorFlow; reads a job from standard input, prints one JSON line.
 
-Run by throughput.py with the Python of an environment that has requirements-keras.txt.
+Run by throughput.py with the Python of an environment that has requirements-keras.txt;
+keras_yardstick.py takes its networks from here.
 """
 
 import json
@@ -17,9 +18,11 @@ import tensorflow as tf
 from keras import layers
 
 
-def network(lines: list[str]) -> keras.Model:
+def network(
+    lines: list[str], shape: tuple[int, ...] = (32, 32, 3), classes: int = 10
+) -> keras.Model:
     """The layers of `tinyscope.models.layer_stack`, as Keras users write them."""
-    stack: list = [keras.Input((32, 32, 3))]
+    stack: list = [keras.Input(shape)]
     for line in lines:
         words = line.split()
         activation = "relu" if words[-1] == "relu" else None
@@ -40,7 +43,7 @@ def network(lines: list[str]) -> keras.Model:
             stack.append(layers.Flatten())
         else:
             raise ValueError(f"no Keras layer is known for {line!r}")
-    stack.append(layers.Dense(10, activation="softmax"))
+    stack.append(layers.Dense(classes, activation="softmax"))
     return keras.Sequential(stack)
 
 

@@ -5,7 +5,7 @@
 Copies study.toml and, of every run, run.json, result.json, history.csv and test-openings.json (no
 weights, no predictions), and writes the table of the folder's README.md anew, and that of the
 project's README.md; the prose around them stays. Called with a results folder alone, it only writes
-the tables.
+the tables, those of time_to_accuracy.py too.
 """
 
 import json
@@ -15,17 +15,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import time_to_accuracy_table
+
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- table: benchmarks/record.py -->\n", "<!-- end of table -->"
 RECORDS = ("run.json", "result.json", "history.csv", "test-openings.json")
 
 
 def record(study: Path, target: Path) -> None:
-    """Copies the records of the runs that the study's summary rests on."""
-    summary = json.loads((study / "summary.json").read_text(encoding="utf-8"))
-    shutil.rmtree(target / "runs", ignore_errors=True)
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(study / "study.toml", target)
+    """Copies a study's records, and the figures of its summary."""
+    summary = copy_records(study, target)
     kept = {key: summary[key] for key in ("created", "recommended", "comparisons", "environments")}
     kept["data"] = {
         key: summary["data"][key] for key in ("name", "fingerprint", "splits", "used", "found")
@@ -33,12 +32,25 @@ def record(study: Path, target: Path) -> None:
     kept["variations"] = [figures(variation) for variation in summary["variations"]]
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     (target / "figures.json").write_text(text, encoding="utf-8")
+
+
+def copy_records(study: Path, target: Path) -> dict[str, Any]:
+    """Copies study.toml and the records of the runs that the study's summary rests on.
+
+    Returns:
+        The summary.
+    """
+    summary: dict[str, Any] = json.loads((study / "summary.json").read_text(encoding="utf-8"))
+    shutil.rmtree(target / "runs", ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(study / "study.toml", target)
     for variation in summary["variations"]:
         for run in variation["runs"]:
             folder = target / "runs" / run["name"]
             folder.mkdir(parents=True)
             for name in RECORDS:
                 shutil.copy(study / "runs" / run["name"] / name, folder)
+    return summary
 
 
 def figures(variation: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +68,8 @@ def figures(variation: dict[str, Any]) -> dict[str, Any]:
 def table(folder: Path) -> str:
     """The Markdown table of a results folder."""
     content = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    if content.get("benchmark") == "time-to-accuracy":
+        return time_to_accuracy_table.table(content)
     published = any(each["published_accuracy"] is not None for each in content["variations"])
     head = ["variation", "model", "parameters", "seeds", "validation", "test", "over images"]
     head += ["over seeds", "training s"] + ["published"] * published
@@ -93,6 +107,15 @@ def with_table(folder: Path) -> str:
     return before + BEGIN + table(folder) + END + after
 
 
+def write_table(folder: Path, *, prose: str = "") -> None:
+    """Writes the table of the folder's README anew; `prose` stands above it in a new README."""
+    readme = folder / "README.md"
+    if not readme.exists():
+        text = f"# {folder.name}\n\n{prose}{BEGIN}{END}\n"
+        readme.write_text(text, encoding="utf-8")
+    readme.write_text(with_table(folder), encoding="utf-8")
+
+
 def with_results(page: str) -> str:
     """The project's README with each table between its results folder's two marks written anew."""
     block = re.compile(r"(<!-- (results/[^ ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -107,9 +130,6 @@ if __name__ == "__main__":
     *source, results = map(Path, sys.argv[1:])
     if source:
         record(source[0], results)
-    readme = results / "README.md"
-    if not readme.exists():
-        readme.write_text(f"# {results.name}\n\n{BEGIN}{END}\n", encoding="utf-8")
-    readme.write_text(with_table(results), encoding="utf-8")
+    write_table(results)
     front = ROOT / "README.md"
     front.write_text(with_results(front.read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,11 +4,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from scipy.ndimage import map_coordinates
 from torch import Generator, Tensor
 
 from tinyscope.data import augmentation
-from tinyscope.data.augmentation import cutout, flip_and_shift, rotate_and_zoom
+from tinyscope.data.augmentation import cutout, flip_and_shift, rotate_and_zoom, shrunk
 
 
 def pictures(count: int, height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -89,6 +91,43 @@ def test_only_the_asked_flip_is_done_and_to_about_half_of_the_images() -> None:
         is_mirrored = (out == mirrored).flatten(1).all(1)
         assert ((out == images).flatten(1).all(1) | is_mirrored).all()
         assert 420 < is_mirrored.sum() < 580
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_where_it_is_given_exactly_those_images_are_mirrored(shift: int) -> None:
+    images = pictures(40, 7, 9)
+    mirrored = torch.rand(40, generator=generator(3)) < 0.4
+    out = flip_and_shift(
+        torch.from_numpy(images),
+        horizontal_flip=True,
+        vertical_flip=False,
+        shift=shift,
+        generator=generator(),
+        mirrored=mirrored,
+    ).numpy()
+    for image, turned, found in zip(images, mirrored, out, strict=True):
+        possible = {
+            moved(image, down=down, right=right, shift=shift)[:, :: -1 if turned else 1].tobytes()
+            for down in range(-shift, shift + 1)
+            for right in range(-shift, shift + 1)
+        }
+        assert found.tobytes() in possible
+
+
+def test_who_is_mirrored_is_no_draw_and_does_not_change_the_shifts() -> None:
+    images = torch.from_numpy(pictures(50, 6, 8))
+
+    def shifted(given: Tensor, *, turned: bool) -> Tensor:
+        return flip_and_shift(
+            given,
+            horizontal_flip=True,
+            vertical_flip=False,
+            shift=2,
+            generator=generator(),
+            mirrored=torch.full((50,), turned),
+        )
+
+    assert torch.equal(shifted(images.flip(2), turned=False), shifted(images, turned=True))
 
 
 def test_images_of_any_dtype_and_any_number_of_channels_are_moved() -> None:
@@ -248,3 +287,69 @@ def test_one_seed_gives_one_result_and_leaves_the_images_alone(name: str) -> Non
     assert not torch.equal(first, other)
     assert torch.equal(images, before)
     assert torch.equal(torch.get_rng_state(), state), "randomness is the generator's alone"
+
+
+def by_pillow(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """float32 (N, h, w, C): each channel resized by Pillow, which antialiases too."""
+    planes = images.astype(np.float32)
+    small = [
+        [
+            np.asarray(
+                Image.fromarray(plane, mode="F").resize((width, height), Image.Resampling.BILINEAR)
+            )
+            for plane in image.transpose(2, 0, 1)
+        ]
+        for image in planes
+    ]
+    return np.array(small).transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.625, 0.75, 0.9])
+@pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (24, 40, 1), (17, 30, 3)])
+def test_shrunk_images_are_pillows_antialiased_ones(
+    share: float, height: int, width: int, channels: int
+) -> None:
+    images = pictures(4, height, width, channels)
+    out = shrunk(torch.from_numpy(images), share)
+    assert out.dtype == torch.float32
+    size = round(share * height), round(share * width)
+    assert out.shape == (4, *size, channels)
+    np.testing.assert_allclose(out.numpy(), by_pillow(images, *size), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_a_grey_level_stays_and_so_does_the_mean_of_an_even_change(share: float) -> None:
+    flat = torch.full((2, 16, 16, 3), 77, dtype=torch.uint8)
+    assert (shrunk(flat, share) - 77).abs().max() < 1e-4
+    slope = torch.arange(16.0)[None, None, :, None].expand(1, 16, 16, 1)
+    assert shrunk(slope, share).mean().item() == pytest.approx(7.5, abs=1e-4)
+
+
+def test_a_pixel_of_half_the_size_is_a_mean_weighed_1_3_3_1_along_either_axis() -> None:
+    # A triangle over 4 pixels, whose middle lies between the second and the third.
+    images = torch.from_numpy(pictures(3, 12, 12)).float()
+    planes = F.pad(images.permute(0, 3, 1, 2), (1, 1, 1, 1))
+    inside = F.pad(torch.ones(1, 1, 12, 12), (1, 1, 1, 1))
+    kernel = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    kernel = (kernel[:, None] * kernel)[None, None]
+    sums = F.conv2d(planes.flatten(0, 1)[:, None], kernel, stride=2).unflatten(0, (3, 3))[:, :, 0]
+    expected = sums / F.conv2d(inside, kernel, stride=2)[0, 0]
+    torch.testing.assert_close(shrunk(images, 0.5), expected.permute(0, 2, 3, 1))
+
+
+def test_images_that_do_not_shrink_are_given_back_themselves() -> None:
+    images = torch.from_numpy(pictures(2, 8, 8))
+    assert shrunk(images, 1.0) is images
+    assert shrunk(images, 0.99) is images
+
+
+@pytest.mark.parametrize(
+    ("side", "share", "expected"),
+    [(8, 0.25, 3), (12, 0.25, 3), (16, 0.25, 4), (3, 0.5, 3), (2, 0.25, 2), (10, 0.25, 3)],
+)
+def test_sides_are_rounded_but_to_three_pixels_at_least(
+    side: int, share: float, expected: int
+) -> None:
+    out = shrunk(torch.from_numpy(pictures(2, side, 2 * side)), share)
+    assert out.shape[1] == expected
+    assert out.shape[2] == min(2 * side, max(3, round(2 * side * share)))

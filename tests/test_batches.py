@@ -38,18 +38,24 @@ def shuffled(
     ("count", "size", "sizes"),
     [
         (20, 5, [5, 5, 5, 5]),
-        (20, 8, [8, 8, 4]),
+        (20, 8, [7, 7, 6]),  # not 8, 8, 4: each batch is a step, and counts like the others
         (20, 32, [20]),
         (20, 1, [1] * 20),
-        (21, 5, [5, 5, 5, 6]),  # one image alone would leave batch norm nothing to average
-        (5, 4, [5]),
+        (21, 5, [5, 4, 4, 4, 4]),
+        (97, 48, [33, 32, 32]),
+        (5, 4, [3, 2]),
+        (5, 2, [3, 2]),  # one image alone would leave batch norm nothing to average
+        (3, 2, [3]),
+        (2, 2, [2]),
         (1, 4, [1]),
     ],
 )
 def test_every_image_comes_once_an_epoch_with_its_label(
     count: int, size: int, sizes: list[int]
 ) -> None:
-    batches = shuffled(Batches(numbered(count), device=CPU), size)
+    stored = Batches(numbered(count), device=CPU)
+    batches = shuffled(stored, size)
+    assert stored.steps(size) == len(sizes)
     assert [len(labels) for _, labels in batches] == sizes
     for pixels, labels in batches:
         assert pixels.dtype == torch.uint8
@@ -113,6 +119,37 @@ def test_each_change_is_made_to_what_is_given_out_and_never_to_what_is_stored(
     again = shuffled(batches, 64, **changes)
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(changed, again, strict=True))
     np.testing.assert_array_equal(train.images, before)
+
+
+def test_those_that_are_to_be_mirrored_are_found_again_after_shuffling(world: Splits) -> None:
+    train = world.train
+    images = {image.tobytes() for image in train.images}
+    assert len(images) == len(train)
+    mirrored = torch.rand(len(train), generator=Generator().manual_seed(1)) < 0.3
+    given = Batches(train, device=CPU).shuffled(
+        32,
+        augmentation=Augmentation(horizontal_flip=True),
+        fill=FILL,
+        generator=Generator().manual_seed(0),
+        mirrored=mirrored,
+    )
+    expected = {
+        (image[:, ::-1] if turned else image).tobytes()
+        for image, turned in zip(train.images, mirrored, strict=True)
+    }
+    assert {image.numpy().tobytes() for pixels, _ in given for image in pixels} == expected
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 50, 101])
+def test_batches_differ_by_one_image_at_most_and_none_holds_a_single_one(count: int) -> None:
+    stored = Batches(numbered(count), device=CPU)
+    for size in range(2, count + 2):
+        sizes = [len(labels) for _, labels in shuffled(stored, size)]
+        assert sum(sizes) == count
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 2
+        assert len(sizes) == stored.steps(size)
+        assert max(sizes) <= size or (size, max(sizes)) == (2, 3)
 
 
 def test_without_changes_a_batch_is_a_copy_that_may_be_overwritten() -> None:

@@ -130,7 +130,9 @@ def test_a_folder_without_a_model_is_named_with_what_is_expected(tmp_path):
     )
 
 
-@pytest.mark.parametrize("damage", ["truncated weights", "other layers", "no json", "later"])
+@pytest.mark.parametrize(
+    "damage", ["truncated weights", "other layers", "other views", "no json", "later"]
+)
 def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     weights, card = folder / "weights.safetensors", folder / "model.json"
     content = json.loads(card.read_text())
@@ -138,6 +140,8 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
         weights.write_bytes(weights.read_bytes()[:-100])
     elif damage == "other layers":
         card.write_text(json.dumps(content | {"layers": ["flatten"]}))
+    elif damage == "other views":
+        card.write_text(json.dumps(content | {"test_views": "mirored"}))
     elif damage == "no json":
         card.write_text("{")
     else:
@@ -147,6 +151,40 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     assert "\n" not in str(told.value)
     expected = "was written by a later version" if damage == "later" else "is damaged as a model"
     assert str(told.value).startswith(f"{folder} {expected}")
+
+
+def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp_path):
+    recipe = Recipe(
+        model="whitened-cnn", widths=(6, 8), depth=3, test_views="mirrored", epochs=1, batch_size=64
+    )
+    trained = train(world, recipe)
+    save_model(
+        tmp_path,
+        trained.network,
+        recipe=recipe,
+        class_names=world.train.class_names,
+        preprocessing=world.train.preprocessing,
+        card={},
+    )
+    content = json.loads((tmp_path / "model.json").read_text())
+    expected = {"model": "whitened-cnn", "widths": [6, 8], "depth": 3, "test_views": "mirrored"}
+    assert {key: content[key] for key in expected} == expected
+    pixels = torch.from_numpy(world.test.images)
+    with torch.inference_mode():
+        seen = (trained.network(pixels) + trained.network(pixels.flip(2))) / 2
+    shares = load_classifier(tmp_path).probabilities(world.test.images)
+    np.testing.assert_allclose(shares, seen.double().softmax(1).numpy(), atol=1e-6)
+
+
+def test_a_model_folder_from_before_there_were_views_is_still_read(folder, world):
+    card = folder / "model.json"
+    before = load_classifier(folder).probabilities(world.test.images)
+    content = json.loads(card.read_text())
+    for key in ("widths", "depth", "test_views"):
+        del content[key]
+    card.write_text(json.dumps(content))
+    after = load_classifier(folder).probabilities(world.test.images)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_a_preprocessing_is_part_of_the_model(folder):

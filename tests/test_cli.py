@@ -156,12 +156,12 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "demo", "--set", "epoch=3"],
             'Unknown recipe key "epoch". Did you mean "epochs"? Run "tinyscope list recipes" to '
-            "see all 32.",
+            "see all 40.",
         ),
         (
             ["run", "demo", "--set", "model=resnet-2"],
             'Unknown model "resnet-2". Did you mean "resnet-20"? Run "tinyscope list models" to '
-            "see all 13.",
+            "see all 14.",
         ),
         (
             ["run", "demo", "--set", "epochs"],
@@ -212,7 +212,7 @@ def test_a_study_file_gets_all_its_faults_in_one_line_with_their_places(tinyscop
         'Error: my.toml:2: Unknown recipe "plane". Did you mean "plain"? Run "tinyscope list '
         'recipes" to see all 6. my.toml:4: epochs = 0 is out of range: at least 1. my.toml:5: '
         'Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list models" to see all '
-        "13.\n"
+        "14.\n"
     )
 
 

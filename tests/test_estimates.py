@@ -1,9 +1,16 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
+from tinyscope.sweep import estimates
 from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes
+from tinyscope.training.schedules import size_share
+from tinyscope.training.trainer import Trainer
 
 STUDY = Study(name="s", variations={"a": {}, "b": {}}, seeds=(0, 1, 2))
 RECIPES = {name: Recipe(epochs=30) for name in ("base", "a", "b")}
@@ -69,8 +76,6 @@ def test_what_is_fitted_never_takes_longer_than_the_budget(budget):
 
 
 def test_recipes_that_differ_only_in_epochs_are_timed_once(world, monkeypatch):
-    from tinyscope.sweep import estimates
-
     timed = []
     monkeypatch.setattr(estimates, "_time", lambda data, recipe: timed.append(recipe) or Timing(1))
     recipes = {
@@ -91,3 +96,67 @@ def test_timing_leaves_no_trace_in_the_random_numbers(world):
     made = time_recipes(world, {"a": Recipe(epochs=3, batch_size=32)})
     assert torch.equal(torch.rand(2), expected)
     assert 0 < made["a"].epoch_seconds < 60
+
+
+GROWING = Recipe(
+    model="whitened-cnn",
+    widths=(4, 4),
+    optimizer="muon",
+    training_sizes=(0.5, 0.75, 1.0),
+    epochs=6,
+    batch_size=32,
+    precision="fp32",
+)
+SECONDS_AT = {0.5: 1.0, 0.75: 2.0, 1.0: 6.0}
+"""What a step is made to take, by the share of the images' side."""
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """Steps that take no time but move the clock; gives the numbers of the steps taken."""
+    numbers: list[int] = []
+    now = [0.0]
+
+    def step(self, pixels, labels, number):
+        numbers.append(number)
+        share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
+        # The first step at a size takes longer, as it does where kernels are prepared.
+        now[0] += SECONDS_AT[share] * (1 if len(numbers) % 2 == 0 else 100)
+        return np.float64(0), None
+
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(estimates, "_TIMED_SECONDS", 1e9)
+    monkeypatch.setattr(estimates, "_TIMED_STEPS", 1)
+    monkeypatch.setattr(estimates.time, "perf_counter", lambda: now[0])
+    return numbers
+
+
+def test_each_size_of_a_training_is_timed_for_its_part_of_the_steps(world, simulated):
+    made = time_recipes(world, {"a": GROWING})["a"]
+    # 256 images in 8 steps of 1, 2 or 6 seconds, 3 on average; 64 validation images, each a third
+    # of what a whole image takes in training.
+    assert made.epoch_seconds == pytest.approx(8 * 3 + 64 * (6 / 32) / 3)
+    assert made.seconds(GROWING) == pytest.approx(6 * made.epoch_seconds)
+    total = 6 * 8
+    assert [number * 3 // total for number in simulated] == [0, 0, 1, 1, 2, 2]
+
+
+def test_without_sizes_every_step_is_timed_alike(world, simulated):
+    made = time_recipes(world, {"a": replace(GROWING, training_sizes=())})["a"]
+    assert made.epoch_seconds == pytest.approx(8 * 6 + 64 * (6 / 32) / 3)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("images", [20, 60, 256])
+def test_sizes_are_timed_however_few_the_steps_of_a_training_are(world, images, epochs):
+    # With 20 images and an epoch, one step stands for all three sizes.
+    few = Splits("few", world.train.select(np.arange(images), split="train"), world.validation)
+    made = time_recipes(few, {"a": replace(GROWING, epochs=epochs)})
+    assert 0 < made["a"].epoch_seconds < 60
+
+
+def test_recipes_of_other_sizes_are_timed_on_their_own(world, monkeypatch):
+    timed = []
+    monkeypatch.setattr(estimates, "_time", lambda data, recipe: timed.append(recipe) or Timing(1))
+    time_recipes(world, {"growing": GROWING, "whole": replace(GROWING, training_sizes=())})
+    assert len(timed) == 2

@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import StorageError
+from tinyscope.models.views import ManyViews
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
 from tinyscope.sweep import local
 from tinyscope.sweep.local import Listener, run_study
 from tinyscope.sweep.outcome import read_study
+from tinyscope.training import trainer
 
 STUDY = Study(
     name="tiny",
@@ -250,3 +254,169 @@ def test_a_study_whose_networks_diverge_is_reported_all_the_same(world, tmp_path
     made = run_study(study, world, out=tmp_path / "s")
     stopped = [each["runs"][0]["stopped"] for each in made.summary["variations"]]
     assert stopped == ["all epochs", "diverged"]
+
+
+FAST = Study(
+    name="fast",
+    seeds=(0,),
+    overrides={
+        "model": "whitened-cnn",
+        "widths": [6, 8],
+        "optimizer": "muon",
+        "schedule": "linear",
+        "horizontal_flip": True,
+        "alternating_flip": True,
+        "training_sizes": [0.5, 1],
+        "epochs": 1,
+        "batch_size": 64,
+        "precision": "fp32",
+    },
+    variations={"many": {"test_views": "mirrored-and-moved"}},
+)
+
+
+@pytest.fixture(scope="module")
+def fast(world, tmp_path_factory):
+    return run_study(FAST, world, out=tmp_path_factory.mktemp("studies") / "fast")
+
+
+def results(study) -> dict:
+    """By variation: its only run's folder and what `result.json` says."""
+    found = {}
+    for variation in study.summary["variations"]:
+        folder = study.folder / "runs" / variation["runs"][0]["name"]
+        found[variation["name"]] = folder, json.loads((folder / "result.json").read_text())
+    return found
+
+
+def stored(folder, split) -> np.ndarray:
+    with np.load(folder / f"predictions-{split}.npz") as file:
+        return file["logits"]
+
+
+def one_view(folder, images) -> np.ndarray:
+    """The logits of a single look, from the shipped network alone."""
+    network = load_classifier(folder).network
+    inner = network.network if isinstance(network, ManyViews) else network
+    with torch.inference_mode():
+        return inner(torch.from_numpy(images)).numpy()
+
+
+def by_hand(folder, images) -> np.ndarray:
+    """The logits of six looks: the image, and cut out of its reflected border at two corners."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    height, width = images.shape[1:3]
+    looks = {(1, 1): 1 / 4, (0, 0): 1 / 8, (2, 2): 1 / 8}
+    total = 0
+    for (top, left), weight in looks.items():
+        cut = padded[:, top : top + height, left : left + width]
+        for side in (cut, cut[:, :, ::-1]):
+            total = total + weight * one_view(folder, np.ascontiguousarray(side))
+    return total
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_stored_predictions_are_those_of_the_recipes_views(fast, world, split):
+    images = getattr(world, split).images
+    folder, _ = results(fast)["many"]
+    found = stored(folder, split)
+    np.testing.assert_allclose(found, by_hand(folder, images), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(found, one_view(folder, images), rtol=1e-4, atol=1e-5)
+    folder, _ = results(fast)["base"]
+    found = stored(folder, split)
+    np.testing.assert_allclose(found, one_view(folder, images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_result_says_the_accuracy_with_and_without_views(fast, world):
+    for name, (folder, result) in results(fast).items():
+        alone = {
+            split: (one_view(folder, part.images).argmax(1) == part.labels).mean()
+            for split, part in (("validation", world.validation), ("test", world.test))
+        }
+        assert result["one_view_accuracy"] == alone
+        seen = (stored(folder, "validation").argmax(1) == world.validation.labels).mean()
+        assert result["val_accuracy"] == seen
+        if name == "base":
+            assert result["val_accuracy"] == result["one_view_accuracy"]["validation"]
+
+
+class Opposite(nn.Module):
+    """Answers the contrary of a network."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels):
+        return -self.network(pixels)
+
+
+def test_views_that_change_every_answer_leave_the_accuracy_of_one_view_alone(
+    world, tmp_path, monkeypatch
+):
+    def opposite(network, views):
+        return network if views == "one" else Opposite(network)
+
+    monkeypatch.setattr(local, "with_views", opposite)
+    made = run_study(replace(FAST, base=False), world, out=tmp_path / "s")
+    [(folder, result)] = results(made).values()
+    for split, part in (("validation", world.validation), ("test", world.test)):
+        logits = stored(folder, split)
+        with_views, without = ((each.argmax(1) == part.labels).mean() for each in (logits, -logits))
+        assert with_views != without
+        assert result["one_view_accuracy"][split] == without
+        if split == "validation":
+            assert result["val_accuracy"] == with_views
+
+
+def test_two_variations_that_differ_in_views_alone_have_the_same_weights(fast):
+    base, many = (folder / "weights.safetensors" for folder, _ in results(fast).values())
+    assert base.read_bytes() == many.read_bytes()
+
+
+def test_the_shipped_model_looks_as_often_as_its_recipe_says(fast, world):
+    for name, (folder, _) in results(fast).items():
+        shipped = load_classifier(folder)
+        assert isinstance(shipped.network, ManyViews) == (name == "many")
+        logits = stored(folder, "test").astype(np.float64)
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        shares /= shares.sum(1, keepdims=True)
+        np.testing.assert_allclose(shipped.probabilities(world.test.images), shares, atol=1e-5)
+
+
+def test_the_test_split_is_opened_once_however_often_an_image_is_looked_at(fast):
+    for _, result in results(fast).values():
+        assert [opening["images"] for opening in result["test_openings"]] == [64]
+
+
+def test_without_validation_images_the_accuracy_of_one_view_is_that_of_the_test_images(
+    world, tmp_path
+):
+    study = replace(FAST, validation=0.0, base=False)
+    made = run_study(study, Splits("world", world.train, None, world.test), out=tmp_path / "s")
+    [(folder, result)] = results(made).values()
+    accuracy = (one_view(folder, world.test.images).argmax(1) == world.test.labels).mean()
+    assert result["one_view_accuracy"] == {"test": accuracy}
+    assert result["val_accuracy"] is None
+
+
+def test_a_study_of_the_fast_recipe_goes_on_after_an_interruption_with_the_same_bits(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    longer = replace(FAST.with_overrides({"epochs": 3}), variations={})
+
+    class Interrupting(Recorder):
+        def epoch(self, run, row):
+            super().epoch(run, row)
+            if len(self.rows) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(longer, world, out=tmp_path / "s", listener=Interrupting())
+    recorder = Recorder()
+    resumed = run_study(longer, world, out=tmp_path / "s", listener=recorder)
+    assert [epoch for _, epoch in recorder.rows] == [2, 3]
+    whole = run_study(longer, world, out=tmp_path / "whole")
+    ours, theirs = (study.folder / "model" / "weights.safetensors" for study in (resumed, whole))
+    assert ours.read_bytes() == theirs.read_bytes()

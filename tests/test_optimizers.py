@@ -98,3 +98,12 @@ def test_frozen_parameters_are_left_out():
     network.weight.requires_grad_(False)
     optimizer = build_optimizer(Recipe(), network)
     assert [len(group["params"]) for group in optimizer.param_groups] == [1]
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "muon"])
+def test_every_group_holds_its_rate_before_the_schedule(name):
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
+    recipe = Recipe(optimizer=name, learning_rate=0.3)
+    groups = build_optimizer(recipe, network).param_groups
+    assert [group["initial_lr"] for group in groups] == [group["lr"] for group in groups]
+    assert groups[0]["initial_lr"] == 0.3

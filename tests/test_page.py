@@ -180,6 +180,49 @@ def test_a_page_says_what_was_left_out_and_every_opening_of_the_test_split(parse
     assert "A report, 2021" in words
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (284_300_000_000_000, "284 TFLOP"),
+        (1.4e15, "1.4 PFLOP"),
+        (27_123_000_000, "27.1 GFLOP"),
+        (4_000_000, "0.004 GFLOP"),
+        (0, "0 GFLOP"),
+    ],
+)
+def test_flop_are_told_with_three_digits_in_the_unit_that_people_would_use(number, text):
+    assert page.flop(number) == text
+
+
+def test_the_cost_of_each_model_is_told_in_seconds_and_in_arithmetic(parsed):
+    words = " ".join(parsed.text.split())
+    assert words.count("Its training took 1.23 TFLOP.") == 3
+    # A row of the table of costs: seconds on the wall, of the processor, arithmetic, epochs.
+    start = parsed.cells.index("Arithmetic") + 4
+    assert parsed.cells[start + 1 : start + 5] == ["2.0 s", "3.0 s", "1.23 TFLOP", "4"]
+    assert "two for each multiplication with its addition" in words
+
+
+def test_a_model_that_looks_several_times_is_told_beside_what_one_look_is_worth(html, tmp_path):
+    assert "looked at once" not in html
+    names = ("ant", "bee")
+    several = {"several": {"test_views": "mirrored"}}
+    study = make_study(variations=several, seeds=(0, 1))
+    splits = make_splits(names, per_class=(4, 4, 8))
+    runs = [
+        make_run(tmp_path, study, splits, name, seed, accuracy=0.9)
+        for name in ("base", "several")
+        for seed in (0, 1)
+    ]
+    found = summarise(study, runs, splits, recipes_changed=several, test_came_with_data=True)
+    shown = Page(page.render(found))
+    place = shown.cells.index("Accuracy when an image is looked at once")
+    assert shown.cells[place + 1 : place + 3] == ["89.50%", "89.50%"]
+    assert shown.cells.count("Accuracy when an image is looked at once") == 1  # not of "base"
+    words = " ".join(shown.text.split())
+    assert words.count("looks at each image several times (mirrored) and averages its answers") == 1
+
+
 def test_without_validation_nothing_is_recommended(tmp_path):
     html = page.render(summary_of(tmp_path, ("ant", "bee"), validation=False, seeds=(4,)))
     words = " ".join(Page(html).text.split())

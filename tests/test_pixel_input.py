@@ -43,3 +43,12 @@ def test_the_normalization_is_stored_with_the_weights_and_not_trained() -> None:
     other.load_state_dict(state)
     assert torch.equal(other.mean, network.mean)
     assert torch.equal(other.scale, network.scale)
+
+
+def test_what_the_network_is_given_can_be_had_without_it() -> None:
+    seen: list[Tensor] = []
+    network = PixelInput(nn.Identity(), mean=[100.0, 90.0, 80.0], deviation=[60.0, 50.0, 40.0])
+    network.network.register_forward_hook(lambda module, args, out: seen.append(args[0]))
+    pixels = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    network(pixels)
+    assert torch.equal(network.normalized(pixels), seen[0])

@@ -10,16 +10,23 @@ from tinyscope.plan.recipe import KEYS, Recipe, fault_of, faults, identity
 OTHER_VALUES: dict[str, Any] = {
     "model": "resnet-20",
     "layers": ["flatten"],
+    "widths": [32, 64],
+    "depth": 3,
     "initializer": "torch",
     "normalization": "unit",
     "horizontal_flip": True,
+    "alternating_flip": True,
     "vertical_flip": True,
     "shift": 1,
     "rotation": 5.0,
     "zoom": 0.1,
     "cutout": 4,
+    "training_sizes": [0.5, 0.75, 1.0],
     "optimizer": "adamw",
     "learning_rate": 0.2,
+    "head_learning_rate": 1.0,
+    "offset_learning_rate": 0.1,
+    "sgd_momentum": 0.5,
     "momentum": 0.8,
     "nesterov": False,
     "weight_decay": 0.0,
@@ -39,11 +46,16 @@ OTHER_VALUES: dict[str, Any] = {
     "early_stopping_patience": 5,
     "label_smoothing": 0.1,
     "class_weights": "balanced",
+    "test_views": "mirrored",
     "precision": "bf16",
 }
 """For every key, a value that is not the default."""
 
-NEEDED = {"layers": {"model": "layer-stack"}, "warmup": {"schedule": "cosine"}}
+NEEDED = {
+    "layers": {"model": "layer-stack"},
+    "warmup": {"schedule": "cosine"},
+    "alternating_flip": {"horizontal_flip": True},
+}
 """Keys that have to go along with some."""
 
 
@@ -80,6 +92,8 @@ def test_recipes_that_are_spelled_in_two_ways_have_one_identity() -> None:
     one = Recipe(
         model="layer-stack",
         layers=["flatten"],
+        widths=[8, 16],
+        training_sizes=[0.5, 1],
         learning_rate=1,
         rotation=15,
         plateau_patience="none",
@@ -88,6 +102,8 @@ def test_recipes_that_are_spelled_in_two_ways_have_one_identity() -> None:
     other = Recipe(
         model="layer-stack",
         layers=("flatten",),
+        widths=(8, 16),
+        training_sizes=(0.5, 1.0),
         learning_rate=1.0,
         rotation=15.0,
         plateau_patience=None,
@@ -171,16 +187,43 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
             ["flatten", 3],
             'layers = ["flatten", 3] is not a list of texts, such as ["flatten", "dense 64 relu"].',
         ),
+        *(
+            (
+                "widths",
+                given,
+                f"widths = {json.dumps(given)} is not a list of whole numbers from 1 to 4096, such "
+                "as [64, 256, 256].",
+            )
+            for given in ([], 64, "64", [64, 0], [4097], [64, 2.5], [True], [[64]])
+        ),
+        *(
+            (
+                "training_sizes",
+                given,
+                f"training_sizes = {json.dumps(given)} is not a list of shares from 0.25 to 1 that "
+                "ends with 1, such as [0.625, 0.75, 1.0].",
+            )
+            for given in (1, [0.5], [0.2, 1], [1.5, 1], [1, 0.5], ["1"], [True], [None, 1], "1")
+        ),
+        ("depth", 1, "depth = 1 is out of range: at least 2, at most 16."),
+        ("sgd_momentum", 1, "sgd_momentum = 1 is out of range: at least 0, below 1."),
+        (
+            "test_views",
+            "mirored",
+            'test_views = "mirored" is none of "one", "mirrored", "mirrored-and-moved". '
+            'Did you mean "mirrored"?',
+        ),
         (
             "optimizer",
             "addam",
-            'optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw". '
+            'optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw", "muon". '
             'Did you mean "adam"?',
         ),
         (
             "schedule",
             "zig\nzag",
-            'schedule = "zig\\nzag" is none of "constant", "step", "cosine", "one-cycle".',
+            'schedule = "zig\\nzag" is none of "constant", "step", "linear", "cosine", '
+            '"one-cycle".',
         ),
         (
             "precision",
@@ -192,13 +235,13 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
             "learning_rat",
             0.1,
             'Unknown recipe key "learning_rat". Did you mean "learning_rate"? '
-            'Run "tinyscope list recipes" to see all 32.',
+            'Run "tinyscope list recipes" to see all 40.',
         ),
         (
             "zzz",
             0.1,
-            'Unknown recipe key "zzz". Expected one of 32 names. '
-            'Run "tinyscope list recipes" to see all 32.',
+            'Unknown recipe key "zzz". Expected one of 40 names. '
+            'Run "tinyscope list recipes" to see all 40.',
         ),
     ],
 )
@@ -254,7 +297,15 @@ def test_every_number_is_refused_just_outside_its_range(key: str) -> None:
             {"schedule": "one-cycle", "warmup": 1},
             'schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.',
         ),
-        ({"warmup": 0.1}, 'warmup belongs to the schedules "cosine" and "one-cycle".'),
+        ({"warmup": 0.1}, 'warmup belongs to the schedules "linear", "cosine" and "one-cycle".'),
+        (
+            {"warmup": 0.1, "schedule": "step"},
+            'warmup belongs to the schedules "linear", "cosine" and "one-cycle".',
+        ),
+        (
+            {"alternating_flip": True, "vertical_flip": True},
+            "alternating_flip = true needs horizontal_flip = true.",
+        ),
         ({"momentum": 0}, "nesterov = true needs a momentum above 0."),
     ],
 )
@@ -271,6 +322,9 @@ def test_values_that_go_together_are_accepted() -> None:
     Recipe(model="layer-stack", layers=("flatten",))
     Recipe(schedule="one-cycle", warmup=0.3)
     Recipe(schedule="cosine", warmup=1)
+    Recipe(schedule="linear", warmup=0.2)
+    Recipe(alternating_flip=True, horizontal_flip=True)
+    Recipe(horizontal_flip=True)
     Recipe(momentum=0, nesterov=False)
     Recipe(momentum=0, optimizer="adam")
 

@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,9 @@ FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json
 
 @pytest.fixture(scope="module")
 def record():
-    spec = importlib.util.spec_from_file_location("record", ROOT / "benchmarks" / "record.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("record")
 
 
 def test_the_readmes_tables_are_those_of_the_results(record):

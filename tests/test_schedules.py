@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinyscope.plan.recipe import Recipe
-from tinyscope.training.schedules import rate_factor
+from tinyscope.training.schedules import rate_factor, size_share
 
 
 def factors(recipe: Recipe, *, steps_per_epoch: int) -> list[float]:
@@ -58,3 +58,62 @@ def test_one_cycle_equals_torchs_one_cycle():
         optimizer.step()
         if reference.last_epoch < 39:
             reference.step()
+
+
+def test_a_line_falls_from_one_to_nothing_in_equal_steps():
+    made = factors(Recipe(schedule="linear", epochs=5), steps_per_epoch=4)
+    assert made == pytest.approx([1 - step / 20 for step in range(20)])
+
+
+def test_a_line_equals_torchs_after_a_warmup_that_equals_torchs():
+    recipe = Recipe(schedule="linear", warmup=0.25, epochs=4)
+    made = factors(recipe, steps_per_epoch=5)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 6, 1.0, total_iters=5),
+            torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=15),
+        ],
+        milestones=[5],
+    )
+    for factor in made:
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_a_warmup_over_all_steps_only_rises():
+    made = factors(Recipe(schedule="linear", warmup=1.0, epochs=2), steps_per_epoch=5)
+    assert made == pytest.approx([step / 11 for step in range(1, 11)])
+
+
+def shares(recipe: Recipe, *, steps_per_epoch: int) -> list[float]:
+    steps = range(recipe.epochs * steps_per_epoch)
+    return [size_share(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
+
+
+def test_without_sizes_every_step_sees_whole_images():
+    assert shares(Recipe(epochs=2), steps_per_epoch=3) == [1.0] * 6
+
+
+def test_each_size_has_its_equal_part_of_the_steps_whatever_epochs_they_belong_to():
+    recipe = Recipe(training_sizes=(0.5, 0.75, 1.0), epochs=2)
+    assert shares(recipe, steps_per_epoch=6) == [0.5] * 4 + [0.75] * 4 + [1.0] * 4
+
+
+@pytest.mark.parametrize(("epochs", "steps_per_epoch"), [(1, 1), (1, 2), (7, 11), (16, 100)])
+def test_sizes_come_in_their_order_and_share_the_steps_out_as_evenly_as_can_be(
+    epochs, steps_per_epoch
+):
+    sizes = (0.5, 0.6, 0.7, 0.8, 1.0)
+    made = shares(Recipe(training_sizes=sizes, epochs=epochs), steps_per_epoch=steps_per_epoch)
+    assert made == sorted(made)
+    assert made[0] == 0.5
+    counts = [made.count(size) for size in sizes]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_size_may_come_back():
+    recipe = Recipe(training_sizes=(1, 0.5, 1), epochs=3)
+    assert shares(recipe, steps_per_epoch=1) == [1.0, 0.5, 1.0]

@@ -94,7 +94,7 @@ def test_a_size_can_be_taken_back() -> None:
         (
             {"epoch": 3},
             'Unknown recipe key "epoch". Did you mean "epochs"? '
-            'Run "tinyscope list recipes" to see all 32.',
+            'Run "tinyscope list recipes" to see all 40.',
         ),
         (
             {"epochs": 0, "shift": "x"},
@@ -127,7 +127,8 @@ def test_keys_that_contradict_one_another_are_told_for_every_variation() -> None
     assert str(caught.value) == (
         'Study s: variation "a": schedule = "one-cycle" needs a warmup between 0 and 1, such as '
         '0.3. variation "b": "layers" and model = "layer-stack" come together or not at all. '
-        'variation "warmup=0.1": warmup belongs to the schedules "cosine" and "one-cycle".'
+        'variation "warmup=0.1": warmup belongs to the schedules "linear", "cosine" and '
+        '"one-cycle".'
     )
 
 
@@ -190,7 +191,7 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         (
             {"variations": {"a": {"epoch": 3}}},
             'Unknown recipe key "epoch". Did you mean "epochs"? '
-            'Run "tinyscope list recipes" to see all 32.',
+            'Run "tinyscope list recipes" to see all 40.',
         ),
         ({"overrides": {"epochs": 0}}, "epochs = 0 is out of range: at least 1."),
         ({"grid": {"epochs": 3}}, "grid.epochs is not a list of values."),

@@ -156,8 +156,8 @@ def test_eight_faults_of_different_kinds_are_told_at_once_with_their_lines() -> 
             "s.toml:4: validation = 1.5 is out of range: at least 0, below 1.",
             's.toml:7: epochs = "ten" is not a whole number.',
             "s.toml:8: learning_rate = -1 is out of range: at least 0.",
-            's.toml:10: optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw". '
-            'Did you mean "adam"?',
+            's.toml:10: optimizer = "addam" is none of "sgd", "rmsprop", "adam", "adamw", '
+            '"muon". Did you mean "adam"?',
             's.toml:11: momentum = "=" is not a number.',
             "s.toml:13: batch_size = 0 is out of range: at least 1, at most 65536.",
         ]
@@ -259,8 +259,8 @@ def test_contradictions_of_all_variations_are_told_with_their_lines() -> None:
             "all.",
             's.toml:6: variation "c": nesterov = true needs a momentum above 0.',
             's.toml:8: variation "warmup=0.5": nesterov = true needs a momentum above 0.',
-            's.toml:8: variation "warmup=0.5": warmup belongs to the schedules "cosine" and '
-            '"one-cycle".',
+            's.toml:8: variation "warmup=0.5": warmup belongs to the schedules "linear", "cosine" '
+            'and "one-cycle".',
             's.toml:10: variation "base": nesterov = true needs a momentum above 0.',
         ]
     )

@@ -53,6 +53,15 @@ def test_accuracies_are_means_over_seeds_and_the_image_interval_is_the_lowest_se
         assert low < of_seed[0] < high
         assert np.trace(variation["test"]["confusion"]) / 200 == pytest.approx(of_seed[0])
     assert summary["variations"][0]["train_seconds"] == pytest.approx(3.0)
+    assert summary["variations"][0]["train_cpu_seconds"] == pytest.approx(4.5)
+    assert summary["variations"][0]["train_flop"] == pytest.approx(1e12)
+
+
+def test_what_a_single_look_is_worth_is_a_mean_over_seeds_too(summary):
+    base = summary["variations"][0]
+    assert [run["one_view_accuracy"]["test"] for run in base["runs"]] == [0.6, 0.59, 0.58]
+    assert base["test"]["one_view_accuracy"] == pytest.approx(0.59)
+    assert base["validation"]["one_view_accuracy"] == pytest.approx(0.59)
 
 
 def test_the_recommendation_is_the_lowest_seed_of_the_best_validation_mean(summary):

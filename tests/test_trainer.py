@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tinyscope.data.batches import Batches
 from tinyscope.data.dataset import Splits
@@ -12,7 +13,8 @@ from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import trainer
-from tinyscope.training.trainer import train
+from tinyscope.training.schedules import rate_factor
+from tinyscope.training.trainer import Trainer, train
 
 SMALL = Recipe(
     model="layer-stack",
@@ -25,6 +27,25 @@ SMALL = Recipe(
     batch_size=48,
     precision="fp32",
 )
+
+FAST = Recipe(
+    model="whitened-cnn",
+    widths=(8, 12),
+    optimizer="muon",
+    learning_rate=0.2,
+    momentum=0.6,
+    schedule="linear",
+    warmup=0.1,
+    label_smoothing=0.1,
+    horizontal_flip=True,
+    alternating_flip=True,
+    shift=1,
+    training_sizes=(0.5, 0.75, 1.0),
+    epochs=4,
+    batch_size=48,
+    precision="fp32",
+)
+"""All that makes short trainings short, together."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +66,7 @@ def assert_same_bits(one, other) -> None:
 
 def without_times(history):
     return [
-        {key: row[key] for key in row if key not in ("seconds", "images_per_second")}
+        {key: row[key] for key in row if key not in ("seconds", "cpu_seconds", "images_per_second")}
         for row in history
     ]
 
@@ -80,6 +101,24 @@ class Interrupted(Exception):
     pass
 
 
+def assert_goes_on_with_the_same_bits(data, recipe, checkpoint, at) -> None:
+    """Interrupts a training at an epoch's step, goes on, and compares with an undisturbed one."""
+    seen = itertools.count(1)
+
+    def interrupt(step: int, steps: int) -> None:
+        if next(seen) == (at[0] - 1) * steps + at[1]:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(data, recipe, checkpoint=checkpoint, on_step=interrupt)
+    told = []
+    resumed = train(data, recipe, checkpoint=checkpoint, on_epoch=told.append)
+    whole = train(data, recipe)
+    assert_same_bits(resumed.network, whole.network)
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert [row["epoch"] for row in told] == list(range(at[0], recipe.epochs + 1))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 @pytest.mark.parametrize("at", [(2, 3), (4, 1)])
 def test_an_interrupted_training_ends_with_the_same_weights(world, tmp_path, optimizer, at):
@@ -91,26 +130,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(world, tmp_path, opt
         plateau_factor=0.5,
         schedule="cosine",
     )
-    checkpoint = tmp_path / "checkpoint.safetensors"
-    seen = itertools.count(1)
-
-    def interrupt(step: int, steps: int) -> None:
-        if next(seen) == (at[0] - 1) * steps + at[1]:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        train(world, recipe, checkpoint=checkpoint, on_step=interrupt)
-    told = []
-    resumed = train(world, recipe, checkpoint=checkpoint, on_epoch=told.append)
-    whole = train(world, recipe)
-    assert_same_bits(resumed.network, whole.network)
-    assert without_times(resumed.history) == without_times(whole.history)
-    assert [row["epoch"] for row in told] == list(range(at[0], recipe.epochs + 1))
+    assert_goes_on_with_the_same_bits(world, recipe, tmp_path / "checkpoint.safetensors", at)
 
 
 def test_an_interrupted_training_restores_the_best_weights_of_before(world, tmp_path):
     recipe = replace(
-        SMALL, optimizer="adam", learning_rate=0.3, early_stopping_patience=2, epochs=12
+        SMALL, optimizer="adam", learning_rate=1.0, early_stopping_patience=2, epochs=12
     )
     whole = train(world, recipe)
     assert whole.stopped == "early stopping"
@@ -130,7 +155,7 @@ def test_an_interrupted_training_restores_the_best_weights_of_before(world, tmp_
 
 def test_early_stopping_gives_back_the_weights_of_the_lowest_validation_loss(world):
     recipe = replace(
-        SMALL, optimizer="adam", learning_rate=0.3, early_stopping_patience=2, epochs=12
+        SMALL, optimizer="adam", learning_rate=1.0, early_stopping_patience=2, epochs=12
     )
     trained = train(world, recipe)
     lowest = min(trained.history, key=lambda row: row["val_loss"])
@@ -211,8 +236,225 @@ def test_a_network_that_the_last_step_ruins_counts_as_diverged_without_validatio
         assert all(np.isfinite(each).all() for each in weights(trained.network).values())
 
 
-def test_an_epoch_has_as_many_steps_as_batches_where_one_image_would_be_left(world):
-    data = Splits("world", world.train.select(np.arange(97), split="train"), world.validation)
+@pytest.mark.parametrize(("images", "steps"), [(96, 2), (97, 3), (48, 1), (3, 1)])
+def test_an_epoch_has_as_many_steps_as_batches(world, images, steps):
+    data = Splits("world", world.train.select(np.arange(images), split="train"), world.validation)
+    recipe = replace(SMALL, epochs=1, batch_size=2 if images == 3 else 48)
     seen = []
-    train(data, replace(SMALL, epochs=1), on_step=lambda done, steps: seen.append((done, steps)))
-    assert seen == [(1, 2), (2, 2)]
+    train(data, recipe, on_step=lambda done, of: seen.append((done, of)))
+    assert seen == [(done, steps) for done in range(1, steps + 1)]
+
+
+def test_the_fast_recipe_learns_too_and_sooner(world):
+    trained = train(world, FAST)
+    assert trained.history[-1]["val_accuracy"] == 1
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+def test_the_fast_recipes_weights_are_the_same_bit_for_bit_for_a_seed(world):
+    first, second = (train(world, FAST, seed=3) for _ in range(2))
+    assert_same_bits(first.network, second.network)
+    assert without_times(first.history) == without_times(second.history)
+    assert any(
+        one.tobytes() != other.tobytes()
+        for one, other in zip(
+            weights(first.network).values(),
+            weights(train(world, FAST, seed=4).network).values(),
+            strict=True,
+        )
+    )
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("at", [(2, 3), (3, 6), (4, 1)])
+def test_the_fast_recipe_goes_on_after_an_interruption_with_the_same_bits(
+    world, tmp_path, at, depth
+):
+    recipe = replace(FAST, depth=depth)
+    assert_goes_on_with_the_same_bits(world, recipe, tmp_path / "checkpoint.safetensors", at)
+
+
+def test_the_fast_recipe_stops_early_with_the_best_epochs_weights(world):
+    # No schedule, or a shorter training would not be the beginning of a longer one.
+    recipe = replace(
+        FAST,
+        learning_rate=2.0,
+        schedule="constant",
+        warmup=0.0,
+        training_sizes=(),
+        early_stopping_patience=2,
+        epochs=12,
+    )
+    trained = train(world, recipe)
+    assert trained.stopped == "early stopping"
+    lowest = min(trained.history, key=lambda row: row["val_loss"])
+    assert trained.best_epoch == lowest["epoch"]
+    assert len(trained.history) == trained.best_epoch + 2 < 12
+    until_best = train(world, replace(recipe, epochs=lowest["epoch"]))
+    assert_same_bits(trained.network, until_best.network)
+
+
+def test_early_stopping_goes_with_growing_sizes(world):
+    recipe = replace(FAST, learning_rate=2.0, early_stopping_patience=1, epochs=12)
+    trained = train(world, recipe)
+    lowest = min(trained.history, key=lambda row: row["val_loss"])
+    assert trained.stopped == "early stopping"
+    assert trained.best_epoch == lowest["epoch"] == len(trained.history) - 1
+    images = Batches(world.validation, device=torch.device("cpu"))
+    logits = predict_logits(trained.network, images, precision="fp32")
+    labels = torch.from_numpy(world.validation.labels)
+    loss = nn.functional.cross_entropy(logits, labels).item()
+    assert loss == pytest.approx(lowest["val_loss"], rel=1e-6)
+
+
+def sizes_seen(data, recipe) -> list[list[int]]:
+    """The side of the images of each training step, epoch by epoch."""
+    seen: list[list[int]] = []
+    made = Trainer(data, recipe)
+    made.network.network.register_forward_hook(
+        lambda module, args, out: seen[-1].append(args[0].shape[2]) if module.training else None
+    )
+    for epoch in range(1, recipe.epochs + 1):
+        seen.append([])
+        made.network.train()
+        first = (epoch - 1) * made.steps_per_epoch
+        for number, (pixels, labels) in enumerate(made.batches(epoch), start=first):
+            made.step(pixels, labels, number)
+    return seen
+
+
+def test_images_grow_in_equal_parts_of_all_steps(world):
+    # 4 epochs of 6 steps: 8 steps each at 8, 12 and 16 pixels.
+    assert sizes_seen(world, FAST) == [[8] * 6, [8] * 2 + [12] * 4, [12] * 4 + [16] * 2, [16] * 6]
+
+
+def test_validation_images_are_seen_whole(world):
+    shapes = []
+    made = Trainer(world, replace(FAST, training_sizes=(0.5, 1.0), epochs=2))
+    made.network.network.register_forward_hook(
+        lambda module, args, out: None if module.training else shapes.append(args[0].shape)
+    )
+    made.run(None, lambda row: None, lambda step, of: None)
+    assert [shape[2:] for shape in shapes if len(shape) == 4 and shape[0] == 64] == [(16, 16)] * 2
+
+
+def mirrored_among(shown: list[bytes], images: np.ndarray) -> set[int]:
+    """Which of the training images are mirrored in what an epoch has shown."""
+    straight = {image.tobytes(): row for row, image in enumerate(images)}
+    turned = {image[:, ::-1].tobytes(): row for row, image in enumerate(images)}
+    found = {turned[each] for each in shown if each in turned}
+    assert {straight[each] for each in shown if each in straight} == set(range(len(images))) - found
+    return found
+
+
+def mirrored_images(made: Trainer, images: np.ndarray, epoch: int) -> set[int]:
+    """The same for the batches that an epoch would get."""
+    batches = made.batches(epoch)
+    return mirrored_among(
+        [image.numpy().tobytes() for each, _ in batches for image in each], images
+    )
+
+
+def test_an_image_is_mirrored_in_exactly_one_of_two_epochs_that_follow_one_another(
+    world, tmp_path, monkeypatch
+):
+    images, shown, step = world.train.images, [], Trainer.step
+
+    def watched(self, pixels, labels, number):
+        shown.extend(image.numpy().tobytes() for image in pixels)
+        return step(self, pixels, labels, number)
+
+    def interrupt(row) -> None:
+        if row["epoch"] == 3:
+            raise Interrupted
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    recipe = replace(FAST, shift=0, epochs=5)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Interrupted):
+        train(world, recipe, checkpoint=checkpoint, on_epoch=interrupt)
+    train(world, recipe, checkpoint=checkpoint)
+    epochs = [mirrored_among(shown[at : at + 256], images) for at in range(0, len(shown), 256)]
+    assert len(epochs) == 6, "the third one twice"
+    first, second = epochs[:2]
+    assert 90 < len(first) < 166  # 128 on average, with a deviation of 8
+    assert second == set(range(256)) - first
+    assert epochs == [first, second, first, first, second, first]
+    other = Trainer(world, recipe, seed=1)
+    assert mirrored_images(other, images, 1) != first
+
+
+def test_without_alternation_mirrors_are_drawn_anew_for_every_epoch(world):
+    made = Trainer(world, replace(FAST, shift=0, alternating_flip=False))
+    first, second = (mirrored_images(made, world.train.images, epoch) for epoch in (1, 2))
+    assert first != second
+    assert 30 < len(first & second) < 100  # 64 on average
+
+
+def test_muon_is_given_sums_over_images_at_the_schedules_rate(world):
+    recipe = replace(FAST, training_sizes=(), label_smoothing=0.0)
+    made = Trainer(world, recipe)
+    made.network.train()
+    pixels, labels = next(made.batches(1))
+    before = {name: each.detach().clone() for name, each in made.network.named_parameters()}
+    loss = nn.functional.cross_entropy(made.network(pixels), labels, reduction="sum")
+    names = ("network.head.weight", "network.groups.0.norms.1.bias")
+    wanted = [each for name, each in made.network.named_parameters() if name in names]
+    bias, head = torch.autograd.grad(loss, wanted)
+    made.step(pixels, labels, 5)
+    factor = rate_factor(recipe, 5, steps_per_epoch=made.steps_per_epoch)
+    assert 0 < factor < 1
+    after = dict(made.network.named_parameters())
+    # Nesterov's first step is 1 + momentum times the gradient.
+    for name, gradient, rate in zip(names, (head, bias), (4.5, 0.35), strict=True):
+        expected = before[name] - factor * rate * (1 - 0.85) * (1 + 0.85) * gradient
+        torch.testing.assert_close(after[name].detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_whitening_comes_from_the_training_images_and_stays_through_training(world):
+    before = Trainer(world, FAST).network.network.whitening.weight
+    after = train(world, FAST).network.network.whitening.weight
+    assert torch.equal(before, after)
+    turned = replace(world.train, images=world.train.images.transpose(0, 2, 1, 3))
+    other = Trainer(Splits("turned", turned), FAST).network.network.whitening.weight
+    assert not torch.allclose(other, before, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "share", "side"),
+    [
+        ({"model": "layer-stack", "layers": SMALL.layers}, 0.5, 8),
+        ({"model": "compact-cnn"}, 0.25, 4),
+    ],
+)
+def test_sizes_that_a_model_does_not_take_are_refused_before_anything_is_trained(
+    world, changes, share, side
+):
+    with pytest.raises(InputError) as told:
+        train(world, replace(SMALL, **{"layers": ()} | changes, training_sizes=(0.75, share, 1)))
+    assert str(told.value) == (
+        f"training_sizes = [0.75, {share}, 1] does not go with {changes['model']}, which does not "
+        f"take images of {side}x{side}. whitened-cnn takes all of them."
+    )
+
+
+def test_sizes_go_with_other_models_that_take_them(world):
+    recipe = replace(SMALL, model="compact-cnn", layers=(), training_sizes=(0.5, 1.0), epochs=1)
+    assert train(world, recipe).stopped == "all epochs"
+
+
+def test_sizes_that_change_nothing_are_no_reason_to_refuse(world):
+    plain, whole = (train(world, replace(SMALL, training_sizes=sizes)) for sizes in ((), (1, 1)))
+    assert_same_bits(plain.network, whole.network)
+
+
+def test_the_fast_recipe_learns_in_bfloat16_with_weights_of_full_precision(world):
+    trained = train(world, replace(FAST, precision="bf16"))
+    assert trained.history[-1]["val_accuracy"] == 1
+    assert {each.dtype for each in trained.network.parameters()} == {torch.float32}
+
+
+def test_a_training_with_muon_that_diverges_says_so_and_gives_finite_weights(world):
+    trained = train(world, replace(FAST, head_learning_rate=1e30, epochs=2))
+    assert trained.stopped == "diverged"
+    assert all(np.isfinite(each).all() for each in weights(trained.network).values())

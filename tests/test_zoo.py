@@ -6,7 +6,7 @@ from torch import nn
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
 
-BUILT_BY_CHOICE = {"resnet-20"}
+BUILT_BY_CHOICE = {"resnet-20", "whitened-cnn"}
 """Models whose smallest size is a choice; every layer of theirs would take less."""
 
 
@@ -28,7 +28,9 @@ def test_every_model_learns_at_every_size_that_it_takes(name: str, at: str, chan
     logits = network(images)
     assert logits.shape == (4, 7)
     F.cross_entropy(logits, torch.arange(4)).backward()
-    for key, parameter in network.named_parameters():
+    trained = {key: each for key, each in network.named_parameters() if each.requires_grad}
+    assert trained
+    for key, parameter in trained.items():
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
         assert parameter.grad.any(), key
@@ -88,6 +90,42 @@ def test_the_initializer_is_applied_to_every_kernel() -> None:
         largest = network[0].weight.abs().max().item()
         assert 0.9 * limit < largest <= limit
     assert network[0].bias.any()  # torch's own biases are not zero
+
+
+def test_frozen_parameters_are_those_of_the_whitened_network_alone() -> None:
+    frozen = {
+        name: {key for key, each in build(name).named_parameters() if not each.requires_grad}
+        for name in zoo.MODELS
+    }
+    scales = {f"groups.{group}.norms.{place}.weight" for group in range(3) for place in range(2)}
+    assert frozen.pop("whitened-cnn") == {"whitening.weight", *scales}
+    assert not any(frozen.values())
+
+
+def test_widths_and_depth_shape_the_whitened_network_and_no_other() -> None:
+    shape = {"channels": 3, "classes": 5, "height": 16, "width": 16}
+    whitened = zoo.build("whitened-cnn", widths=(8, 24), depth=4, **shape)
+    kernels = [each.weight for each in whitened.modules() if isinstance(each, nn.Conv2d)]
+    assert [each.shape[0] for each in kernels] == [24, *[8] * 4, *[24] * 4]
+    assert whitened.head.weight.shape == (5, 24)
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in kernels)
+    for name in zoo.MODELS.keys() - {"whitened-cnn"}:
+        wide = zoo.MODELS[name].smallest
+        shape = {"channels": 3, "classes": 5, "height": max(wide, 32), "width": max(wide, 32)}
+        torch.manual_seed(0)
+        ours = zoo.build(name, widths=(1,), depth=9, **shape).state_dict()
+        torch.manual_seed(0)
+        theirs = zoo.build(name, **shape).state_dict()
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+
+
+def test_the_whitened_network_keeps_its_own_initial_weights() -> None:
+    shape = {"channels": 3, "classes": 5, "height": 16, "width": 16}
+    states = []
+    for initializer in ("torch", "he-normal"):
+        torch.manual_seed(0)
+        states.append(zoo.build("whitened-cnn", initializer=initializer, **shape).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

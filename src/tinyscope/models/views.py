@@ -40,7 +40,7 @@ VIEWS = {"one": 1, "mirrored": 2, "mirrored-and-moved": 6}
 
 def with_views(network: nn.Module, views: str) -> nn.Module:
     """The network, looking at each image as often as `views` (a key of `VIEWS`) says."""
-    return network if views == "one" else ManyViews(network, views)
+    return network if VIEWS[views] == 1 else ManyViews(network, views)
 
 
 def _moved(pixels: Tensor, by: int) -> Tensor:
@@ -50,5 +50,5 @@ def _moved(pixels: Tensor, by: int) -> Tensor:
         places = torch.arange(length, device=pixels.device) - by
         inside = places.abs().clamp_max(length - 1)
         places = torch.where(places < length, inside, 2 * (length - 1) - places)
-        pixels = pixels.index_select(axis, places)
+        pixels = pixels.index_select(axis, places.clamp_min(0))
     return pixels

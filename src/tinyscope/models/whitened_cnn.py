@@ -67,8 +67,16 @@ class WhitenedCNN(nn.Module):
         Args:
             images: (N, C, H, W), normalized; a few thousand are enough.
         """
-        patches = F.unfold(images.float(), _PATCH).transpose(1, 2).flatten(0, 1)  # (places, C*4)
-        covariance = patches.T @ patches / len(patches)
+        high, wide = (side - _PATCH + 1 for side in images.shape[2:])
+        corners = [
+            images[:, :, row : row + high, column : column + wide]
+            for row in range(_PATCH)
+            for column in range(_PATCH)
+        ]
+        patches = (
+            torch.stack(corners, dim=2).float().permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+        )
+        covariance = patches @ patches.T / patches.shape[1]  # (C*4, C*4)
         variances, directions = torch.linalg.eigh(covariance.double().cpu())
         filters = (directions / (variances + _LEAST_VARIANCE).sqrt()).T.flip(0)
         with torch.no_grad():

@@ -59,6 +59,7 @@ def _environment() -> "Environment":
         "duration": duration,
         "p_value": p_value,
         "short": short,
+        "flop": flop,
         "choice": choice_text,
     }
     return environment
@@ -189,6 +190,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def flop(number: float) -> str:
+    """Floating-point operations for people: 284300000000000 is "284 TFLOP"; three digits."""
+    units = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"))
+    size, unit = next((entry for entry in units if number >= entry[0]), units[-1])
+    return f"{number / size:.3g} {unit}"
 
 
 def p_value(value: float) -> str:

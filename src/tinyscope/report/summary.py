@@ -24,7 +24,13 @@ SAMPLE_CLASSES = 12
 SAMPLES_OF_A_CLASS = 6
 CLOCK = (
     "Training seconds count the training steps alone: cutting and augmenting batches, and updating "
-    "the weights; not loading the data, measuring validation figures or writing files."
+    "the weights; not loading the data, measuring validation figures or writing files. Processor "
+    "time adds up all threads in the same steps."
+)
+FORMULA = (
+    "Training FLOP are counted by formula: two for each multiplication with its addition in "
+    "convolutions, dense layers and the optimizer's matrix products, forward and backward; not "
+    "what takes a few operations a value, such as norms, activations, pooling and augmentation."
 )
 
 
@@ -104,6 +110,7 @@ def summarise(
             "test": _rows(against(choice.variation, compare_all(on_test))),
         },
         "clock": CLOCK,
+        "formula": FORMULA,
         "environments": _environments(run for group in by_variation.values() for run in group),
         "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
         "pictures": album.pictures,

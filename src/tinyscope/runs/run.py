@@ -27,11 +27,13 @@ HISTORY_COLUMNS = (
     "val_loss",
     "val_accuracy",
     "seconds",
+    "cpu_seconds",
     "images_per_second",
 )
 """Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
 (training ones averaged over the epoch's batches, augmented and with dropout; train_loss with the
-recipe's label smoothing and class weights, val_loss without), seconds of training steps only."""
+recipe's label smoothing and class weights, val_loss without), seconds of training steps only, by
+the clock on the wall and by the processor's, which adds up the threads."""
 
 
 RESULT_KEYS = (
@@ -41,11 +43,14 @@ RESULT_KEYS = (
     "val_accuracy",
     "one_view_accuracy",
     "train_seconds",
+    "train_cpu_seconds",
+    "train_flop",
     "images_per_second",
     "test_openings",
 )
 """Of `result.json`, beside its format; val_accuracy is that of the weights that are kept, with the
-recipe's test views; one_view_accuracy, by split, that of a single look at each image."""
+recipe's test views; one_view_accuracy, by split, that of a single look at each image; train_flop
+the whole training's, by the formula of `training.cost`."""
 
 
 class Predictions(NamedTuple):

@@ -231,11 +231,12 @@ def load_classifier(path: str | Path) -> Classifier:
         filler = [1.0] * preprocessing.channels  # the true values are among the weights
         wrapped = PixelInput(network, mean=filler, deviation=filler)
         wrapped.load_state_dict(load_file(folder / "weights.safetensors"))
+        seeing = with_views(wrapped, content.get("test_views", "one"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
     return Classifier(
-        with_views(wrapped, content.get("test_views", "one")),
+        seeing,
         class_names=content["class_names"],
         preprocessing=preprocessing,
         card=content["card"],

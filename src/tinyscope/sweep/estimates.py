@@ -65,19 +65,19 @@ def _time(data: Splits, recipe: Recipe) -> Timing:
         stages = max(1, len(recipe.training_sizes))
         total = recipe.epochs * trainer.steps_per_epoch
         # A step's time depends on the size that its stage of the training brings images to.
-        starts = [-(-stage * total // stages) for stage in range(stages)]
-        seconds = [_time_step(trainer, start, _TIMED_SECONDS / stages) for start in starts]
+        first = [min(-(-stage * total // stages), total - 1) for stage in range(stages)]
+        seconds = [_time_step(trainer, number, _TIMED_SECONDS / stages) for number in first]
     step = sum(seconds) / stages
     validation = len(data.validation) if data.validation else 0
     per_image = seconds[-1] / min(recipe.batch_size, len(data.train))
     return Timing(step * trainer.steps_per_epoch + validation * per_image * _VALIDATION_SHARE)
 
 
-def _time_step(trainer: Trainer, start: int, allowed: float) -> float:
-    """The median over a few steps, the first of which has the number `start`."""
+def _time_step(trainer: Trainer, number: int, allowed: float) -> float:
+    """The median over a few steps, all of which are taken as the step of that number."""
     taken: list[float] = []
     began = time.perf_counter()
-    for number, (pixels, labels) in enumerate(trainer.batches(1), start=start):
+    for pixels, labels in trainer.batches(1):
         before = time.perf_counter()
         loss, _ = trainer.step(pixels, labels, number)
         loss.item()  # waits for a GPU

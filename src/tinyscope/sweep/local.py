@@ -216,6 +216,8 @@ def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
             "val_accuracy": val_accuracy,
             "one_view_accuracy": one_view,
             "train_seconds": round(seconds, 3),
+            "train_cpu_seconds": round(sum(row["cpu_seconds"] for row in trained.history), 3),
+            "train_flop": trained.flop,
             "images_per_second": round(images / seconds, 1) if seconds else 0.0,
             **openings,
         }

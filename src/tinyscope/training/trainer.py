@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tinyscope.data.augmentation import shrunk
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation, Batches
-from tinyscope.data.dataset import Splits
+from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.normalization import channel_statistics
 from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import forward, predict_logits
@@ -32,6 +32,7 @@ from tinyscope.training.checkpoint import (
     restore_optimizer,
     write_checkpoint,
 )
+from tinyscope.training.cost import training_flop
 from tinyscope.training.optimizers import build_optimizer
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.schedules import rate_factor, size_share
@@ -57,6 +58,8 @@ class Trained:
     stopped: str
     """ "all epochs", "early stopping" or "diverged": the loss was no number any more; the weights
     are the best epoch's, or the initial ones."""
+    flop: int
+    """By the formula of `cost.training_flop`."""
 
 
 def train(
@@ -104,6 +107,7 @@ class Trainer:
         self.recipe = recipe = machine.resolved(recipe, self.device)
         self.seed = seed
         self._images = Batches(data.train, device=self.device)
+        self._shape = data.train.preprocessing
         self._validation: tuple[Batches, Tensor] | None = None
         if data.validation is not None:
             images = Batches(data.validation, device=self.device)
@@ -111,7 +115,9 @@ class Trainer:
         self.steps_per_epoch = self._images.steps(recipe.batch_size)
 
         torch.manual_seed(_derived(seed, 0, "weights"))
-        network, mean = untrained(data, recipe)
+        self._preparation = Stopwatch(self.device)
+        with self._preparation.clock("training"):
+            network, mean = untrained(data, recipe)
         self.network: nn.Module = network.to(self.device)
         if recipe.batch_size == 1 and any(
             isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()
@@ -120,6 +126,7 @@ class Trainer:
                 f"batch_size = 1 does not go with {recipe.model}, whose batch norm compares the "
                 "images of a batch. Use 2 or more; 32 is usual."
             )
+        _refuse_unfit_sizes(self.network, recipe, self._shape)
         self._mean_colour = mean
         self._optimizer = build_optimizer(recipe, self.network)
         self._class_weights: Tensor | None = None
@@ -165,7 +172,15 @@ class Trainer:
         if stopped == "diverged" or self.recipe.early_stopping_patience is not None:
             self._restore_best(diverged=stopped == "diverged")
         self.network.eval()
-        return Trained(self.network, self._history, self._watch.best_epoch, stopped)
+        flop = training_flop(
+            self.network,
+            self.recipe,
+            shape=self._shape,
+            images=len(self._images),
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=len(self._history),
+        )
+        return Trained(self.network, self._history, self._watch.best_epoch, stopped, flop)
 
     def step(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """One step of the optimizer.
@@ -215,7 +230,8 @@ class Trainer:
         return first if epoch % 2 else ~first
 
     def _epoch(self, epoch: int, on_step: Callable[[int, int], None]) -> Row:
-        watch = Stopwatch(self.device)
+        # What the first filters were taken from the images in belongs to the training's time.
+        watch = self._preparation if epoch == 1 else Stopwatch(self.device)
         self.network.train()
         first = (epoch - 1) * self.steps_per_epoch
         # Sums stay on the device: reading a number from a GPU would stop it.
@@ -238,6 +254,7 @@ class Trainer:
             "val_loss": None,
             "val_accuracy": None,
             "seconds": round(seconds, 4),
+            "cpu_seconds": round(watch.cpu_seconds["training"], 4),
             "images_per_second": round(count / seconds, 1),
         }
         if self._validation is not None and math.isfinite(row["train_loss"]):
@@ -317,6 +334,27 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
         some = data.train.images[:: max(1, len(data.train) // _IMAGES_TO_START_FROM)]
         network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
     return wrapped, torch.from_numpy(mean).float()
+
+
+def _refuse_unfit_sizes(network: nn.Module, recipe: Recipe, shape: Preprocessing) -> None:
+    """Raises `InputError` where the network does not take the smallest of the training sizes.
+
+    Which ones it takes is not known beforehand: dense layers after "flatten" fit one size alone.
+    """
+    whole = next(network.buffers()).new_zeros((1, *shape))
+    pixels = shrunk(whole, min(recipe.training_sizes, default=1.0))
+    if pixels is whole:
+        return
+    try:
+        with torch.inference_mode():
+            network.eval()(pixels)
+    except RuntimeError:
+        sizes = ", ".join(f"{share:g}" for share in recipe.training_sizes)
+        raise InputError(
+            f"training_sizes = [{sizes}] does not go with {recipe.model}, which does not take "
+            f"images of {pixels.shape[2]}x{pixels.shape[1]}. whitened-cnn takes all of them."
+        ) from None
+    network.train()
 
 
 def _derived(seed: int, epoch: int, purpose: str) -> int:

@@ -1,0 +1,294 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyscope.data.bundled import digits
+from tinyscope.data.dataset import ImageDataset, Preprocessing, Splits
+from tinyscope.models import zoo
+from tinyscope.models.views import with_views
+from tinyscope.models.whitened_cnn import WhitenedCNN
+from tinyscope.plan.recipe import Recipe
+from tinyscope.shipping.classifier import load_classifier, save_model
+from tinyscope.training.trainer import untrained
+
+LEAST_VARIANCE = 5e-4
+
+
+def correlated(count: int, side: int, channels: int) -> np.ndarray:
+    """Random walks along both axes, the channels mixed: neighbours are alike, as in photos."""
+    random = np.random.default_rng(0)
+    steps = random.normal(size=(count, side, side, channels))
+    walks = steps.cumsum(1).cumsum(2) @ random.normal(size=(channels, channels))
+    return (128 + 40 * walks / walks.std()).clip(0, 255).astype(np.uint8)
+
+
+def as_splits(images: np.ndarray, classes: int = 3) -> Splits:
+    labels = np.arange(len(images)) % classes
+    names = tuple(f"c{number}" for number in range(classes))
+    return Splits("made", ImageDataset(images, labels.astype(np.int64), names, "train", "made"))
+
+
+def built(recipe: Recipe, data: Splits) -> tuple[WhitenedCNN, Tensor]:
+    """The recipe's network for that data, and the data's training images as it takes them."""
+    torch.manual_seed(0)
+    wrapped, _ = untrained(data, recipe)
+    assert isinstance(wrapped.network, WhitenedCNN)
+    return wrapped.network, wrapped.normalized(torch.from_numpy(data.train.images))
+
+
+def patches_of(images: Tensor) -> np.ndarray:
+    """float64 (places, C*2*2): every 2x2 patch of (N, C, H, W), by numpy's windows."""
+    windows = np.lib.stride_tricks.sliding_window_view(images.double().numpy(), (2, 2), axis=(2, 3))
+    return windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, images.shape[1] * 4)
+
+
+def network(
+    widths: Sequence[int] = (16, 24, 32), *, depth: int = 2, channels: int = 3, classes: int = 7
+) -> WhitenedCNN:
+    torch.manual_seed(0)
+    return WhitenedCNN(widths, depth=depth, channels=channels, classes=classes)
+
+
+RECIPE = Recipe(model="whitened-cnn", widths=(8, 16, 16), precision="fp32")
+
+IMAGES = {
+    "digits": lambda: digits(),
+    "colour walks": lambda: as_splits(correlated(600, 16, 3)),
+    "grey walks": lambda: as_splits(correlated(600, 12, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_whitened_patches_of_training_images_have_a_covariance_of_about_one(kind: str) -> None:
+    data = IMAGES[kind]()
+    whitened, images = built(RECIPE, data)
+    with torch.no_grad():
+        values = whitened.whitening(images)
+    half = values.shape[1] // 2
+    rows = values[:, :half].permute(0, 2, 3, 1).reshape(-1, half).double().numpy()
+    covariance = rows.T @ rows / len(rows)
+    # A direction of variance v comes out with v / (v + 5e-4): 1 but for the weakest ones.
+    variances = np.linalg.eigvalsh(patches_of(images).T @ patches_of(images) / len(rows))
+    assert variances.min() > LEAST_VARIANCE
+    assert np.median(np.diag(covariance)) > 0.99
+    np.testing.assert_allclose(
+        np.diag(covariance), np.sort(variances / (variances + LEAST_VARIANCE))[::-1], atol=1e-3
+    )
+    np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_the_filters_are_numpys_principal_directions_the_strongest_first(kind: str) -> None:
+    whitened, images = built(RECIPE, IMAGES[kind]())
+    filters = whitened.whitening.weight.detach().flatten(1).double().numpy()
+    filters = filters[: len(filters) // 2]
+    patches = patches_of(images)
+    _, scales, directions = np.linalg.svd(patches / len(patches) ** 0.5, full_matrices=False)
+    expected = directions / np.sqrt(scales**2 + LEAST_VARIANCE)[:, None]
+    signs = np.sign((filters * expected).sum(1))
+    np.testing.assert_allclose(filters * signs[:, None], expected, rtol=1e-3, atol=2e-3)
+    lengths = np.linalg.norm(filters, axis=1)
+    assert (np.diff(lengths) > 0).all(), "the stronger a direction, the less it is blown up"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("seen", [False, True])
+def test_every_filter_comes_with_both_signs_and_is_not_trained(channels: int, seen: bool) -> None:
+    whitened = network(channels=channels)
+    if seen:
+        images = torch.from_numpy(correlated(50, 9, channels)).permute(0, 3, 1, 2)
+        whitened.initialise_from((images - 128.0) / 40)
+    filters = whitened.whitening.weight
+    assert filters.shape == (8 * channels, channels, 2, 2)
+    assert torch.equal(filters[: 4 * channels], -filters[4 * channels :])
+    assert not filters.requires_grad
+    assert whitened.whitening.bias is None
+
+
+def test_directions_without_any_variance_are_not_blown_up() -> None:
+    # The same value in all pixels: 1 direction of 12 has a variance, the others have none.
+    values = torch.randn(200, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    whitened = network()
+    whitened.initialise_from(values.expand(200, 3, 8, 8))
+    filters = whitened.whitening.weight.flatten(1)
+    assert filters.isfinite().all()
+    torch.testing.assert_close(filters[1:12].norm(dim=1), torch.full((11,), LEAST_VARIANCE**-0.5))
+    torch.testing.assert_close(filters[0].abs(), filters[0].abs().mean().expand(12))
+
+
+def test_without_images_the_filters_are_the_pixels_of_a_patch() -> None:
+    filters = network(channels=3).whitening.weight.flatten(1)
+    assert torch.equal(filters, torch.cat([torch.eye(12), -torch.eye(12)]))
+
+
+def test_only_a_few_thousand_images_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(WhitenedCNN, "initialise_from", lambda self, some: seen.append(len(some)))
+    for count in (1, 4999, 12_000):
+        untrained(as_splits(np.zeros((count, 8, 8, 1), np.uint8), 2), RECIPE)
+    assert seen == [1, 4999, 6000]
+
+
+@pytest.mark.parametrize(("into", "out"), [(24, 64), (24, 24), (24, 8)])
+def test_a_new_kernel_passes_its_inputs_through(into: int, out: int) -> None:
+    [group] = WhitenedCNN((out,), channels=into // 8, classes=2).groups
+    values = torch.randn(2, into, 5, 6)
+    first, second = group.convolutions
+    passed = min(into, out)
+    torch.testing.assert_close(first(values)[:, :passed], values[:, :passed])
+    values = torch.randn(2, out, 5, 6)
+    torch.testing.assert_close(second(values), values)
+
+
+def test_the_rest_of_a_new_kernel_is_torchs_own_random_start() -> None:
+    torch.manual_seed(0)
+    [group] = WhitenedCNN((200,), channels=3, classes=2).groups
+    others = group.convolutions[0].weight[24:].detach()
+    limit = (24 * 9) ** -0.5
+    assert 0.98 * limit < others.abs().max() <= limit
+    assert others.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
+
+
+def written_out(whitened: WhitenedCNN, images: Tensor, *, depth: int) -> Tensor:
+    """The network from its state alone, layer by layer as in the paper, in training mode."""
+    state = whitened.state_dict()
+
+    def norm(values: Tensor, name: str) -> Tensor:
+        mean = values.mean((0, 2, 3), keepdim=True)
+        variance = values.var((0, 2, 3), unbiased=False, keepdim=True)
+        return (values - mean) / (variance + 1e-12).sqrt() + state[f"{name}.bias"][:, None, None]
+
+    def silu(values: Tensor) -> Tensor:
+        return values * torch.sigmoid(values)
+
+    values = silu(F.conv2d(images, state["whitening.weight"]))
+    for number in range(len(whitened.groups)):
+        name = f"groups.{number}"
+        values = F.conv2d(values, state[f"{name}.convolutions.0.weight"], padding=1)
+        values = values.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
+        values = silu(norm(values, f"{name}.norms.0"))
+        kept = values
+        for place in range(1, depth):
+            values = F.conv2d(values, state[f"{name}.convolutions.{place}.weight"], padding=1)
+            values = norm(values, f"{name}.norms.{place}")
+            if depth > 2 and place == depth - 1:
+                values = values + kept
+            values = silu(values)
+    values = values.flatten(2).max(2).values
+    return values @ state["head.weight"].T / values.shape[1]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("size", [(16, 16), (19, 33)])
+def test_the_network_computes_what_its_layers_written_out_do(
+    depth: int, size: tuple[int, int]
+) -> None:
+    whitened = network(depth=depth)
+    for module in whitened.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias)  # at 0 their absence would not show
+    images = torch.randn(6, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            whitened(images), written_out(whitened, images, depth=depth), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_norms_have_an_offset_no_scale_and_quick_statistics() -> None:
+    whitened = network().train()
+    norms = [each for each in whitened.modules() if isinstance(each, nn.BatchNorm2d)]
+    assert len(norms) == 6
+    assert all(each.bias.requires_grad and not each.weight.requires_grad for each in norms)
+    seen: list[Tensor] = []
+    norms[0].register_forward_hook(lambda module, args, out: seen.append(args[0]))
+    whitened(torch.randn(8, 3, 16, 16))
+    torch.testing.assert_close(norms[0].running_mean, 0.4 * seen[0].detach().mean((0, 2, 3)))
+
+
+def test_what_is_trained_are_kernels_offsets_and_the_head() -> None:
+    # Kernels 24*16*9 + 16*16*9 + 16*24*9 + 24*24*9 + 24*32*9 + 32*32*9, offsets 2 * (16 + 24 + 32),
+    # a head of 32*7 without bias.
+    whitened = network()
+    trained = sum(each.numel() for each in whitened.parameters() if each.requires_grad)
+    kernels = 24 * 16 + 16 * 16 + 16 * 24 + 24 * 24 + 24 * 32 + 32 * 32
+    assert trained == 9 * kernels + 2 * (16 + 24 + 32) + 32 * 7
+
+
+@pytest.mark.parametrize("side", [3, 8, 9, 13, 24, 32, 64, 96])
+def test_images_of_any_size_are_taken_by_any_number_of_groups(side: int) -> None:
+    for groups in range(1, 6):
+        whitened = network([8] * groups).eval()
+        with torch.no_grad():
+            logits = whitened(torch.randn(2, 3, side, side + 1))
+        assert logits.shape == (2, 7)
+        assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("side", [8, 15, 96])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_step_reaches_every_trained_parameter_for_any_classes(
+    classes: int, side: int, channels: int
+) -> None:
+    torch.manual_seed(0)
+    whitened = zoo.build(
+        "whitened-cnn",
+        widths=(8, 12),
+        depth=3,
+        channels=channels,
+        classes=classes,
+        height=side,
+        width=side,
+    )
+    logits = whitened(torch.randn(4, channels, side, side))
+    assert logits.shape == (4, classes)
+    F.cross_entropy(logits, torch.arange(4) % classes).backward()
+    for name, parameter in whitened.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+        else:
+            assert parameter.grad is None, name
+
+
+def test_the_same_seed_gives_the_same_weights_and_reset_gives_new_ones() -> None:
+    first, second = network(), network()
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    second.reset()
+    assert torch.equal(first.whitening.weight, second.whitening.weight)
+    assert not torch.equal(first.head.weight, second.head.weight)
+    into, *_ = (each.convolutions[0].weight for each in first.groups[1:])
+    other, *_ = (each.convolutions[0].weight for each in second.groups[1:])
+    assert torch.equal(into[:16], other[:16]), "what passes through"
+    assert not torch.equal(into[16:], other[16:])
+
+
+@pytest.mark.parametrize("views", ["one", "mirrored", "mirrored-and-moved"])
+@pytest.mark.parametrize(("depth", "channels"), [(2, 3), (3, 1)])
+def test_a_saved_network_answers_with_the_same_shape_filters_and_views(
+    tmp_path: Path, views: str, depth: int, channels: int
+) -> None:
+    data = as_splits(correlated(40, 11, channels))
+    recipe = RECIPE.changed({"depth": depth, "widths": [8, 12], "test_views": views})
+    torch.manual_seed(0)
+    wrapped, _ = untrained(data, recipe)
+    wrapped.eval()
+    save_model(
+        tmp_path,
+        wrapped,
+        recipe=recipe,
+        class_names=data.train.class_names,
+        preprocessing=Preprocessing(11, 11, channels),
+        card={},
+    )
+    loaded = load_classifier(tmp_path)
+    pixels = torch.from_numpy(data.train.images)
+    with torch.inference_mode():
+        assert torch.equal(loaded.network(pixels), with_views(wrapped, views)(pixels))

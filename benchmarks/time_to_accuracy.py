@@ -205,7 +205,7 @@ def _flop(splits: "Splits") -> int:
     import torch
 
     from tinyscope.training.cost import training_flop
-    from tinyscope.training.trainer import untrained
+    from tinyscope.training.untrained import untrained
 
     batch = int(KERAS_SGD["batch"])
     like = recipe("keras-sgd").changed({"model": NETWORK, "epochs": EPOCHS, "batch_size": batch})

@@ -18,6 +18,7 @@ from tinyscope.sweep.local import Listener, run_study
 from tinyscope.training import muon, trainer
 from tinyscope.training.cost import image_flop, training_flop
 from tinyscope.training.trainer import Trainer
+from tinyscope.training.untrained import untrained
 
 MODELS = sorted(set(zoo.MODELS) - {"compact-cnn-wide", "brittan-final"})
 """The others differ from one of these in widths alone."""
@@ -232,7 +233,7 @@ def test_an_interrupted_runs_cost_adds_up_over_its_parts(world, tmp_path, monkey
     )
     recipe = run.recipe
     with torch.random.fork_rng():
-        network = trainer.untrained(world, recipe)[0]
+        network = untrained(world, recipe)[0]
     flop = training_flop(
         network, recipe, shape=(16, 16, 3), images=256, steps_per_epoch=3, epochs=3
     )

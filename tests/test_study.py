@@ -172,7 +172,7 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         (
             {"recipe": "compct"},
             'Unknown recipe "compct". Did you mean "compact"? '
-            'Run "tinyscope list recipes" to see all 6.',
+            'Run "tinyscope list recipes" to see all 9.',
         ),
         ({"question": 3}, "question = 3 is not a text."),
         ({"data": None}, "data = None is not a text."),

@@ -14,7 +14,7 @@ from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.shipping.classifier import load_classifier, save_model
-from tinyscope.training.trainer import untrained
+from tinyscope.training.untrained import untrained
 
 LEAST_VARIANCE = 5e-4
 

@@ -14,7 +14,7 @@ from tinyscope.plan.study import Study
 from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
 from tinyscope.training import machine
-from tinyscope.training.trainer import untrained
+from tinyscope.training.untrained import untrained
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,8 @@ from torch import Tensor, nn
 from tinyscope.data.augmentation import shrunk
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation, Batches
-from tinyscope.data.dataset import Preprocessing, Splits
-from tinyscope.data.normalization import channel_statistics
-from tinyscope.errors import InputError
+from tinyscope.data.dataset import Splits
 from tinyscope.evaluation.predict import forward, predict_logits
-from tinyscope.models import zoo
-from tinyscope.models.pixel_input import PixelInput
-from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
@@ -37,13 +32,12 @@ from tinyscope.training.optimizers import build_optimizer
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
+from tinyscope.training.untrained import untrained
 
 Row = dict[str, Any]
 """An epoch, by `runs.run.HISTORY_COLUMNS`."""
 
 _SECONDS_BETWEEN_CHECKPOINTS = 5.0
-_IMAGES_TO_START_FROM = 5000
-"""About, spread over the training images, from which first filters are taken."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +113,6 @@ class Trainer:
         with self._preparation.clock("training"):
             network, mean = untrained(data, recipe)
         self.network: nn.Module = network.to(self.device)
-        if recipe.batch_size == 1 and any(
-            isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()
-        ):
-            raise InputError(
-                f"batch_size = 1 does not go with {recipe.model}, whose batch norm compares the "
-                "images of a batch. Use 2 or more; 32 is usual."
-            )
-        _refuse_unfit_sizes(self.network, recipe, self._shape)
         self._mean_colour = mean
         self._optimizer = build_optimizer(recipe, self.network)
         self._class_weights: Tensor | None = None
@@ -303,58 +289,6 @@ class Trainer:
         restore_optimizer(self._optimizer, tensors.get("optimizer", {}), state["optimizer"])
         self._watch.restore(state["watch"])
         self._history = state["history"]
-
-
-def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
-    """The recipe's network for that data, and the mean colour (C,) of the training images.
-
-    Weights come from torch's global generator.
-
-    Raises:
-        InputError: there is no such model, or it does not fit the images.
-    """
-    mean, deviation = channel_statistics(data.train.images)
-    shape = data.train.preprocessing
-    network = zoo.build(
-        recipe.model,
-        layers=recipe.layers,
-        widths=recipe.widths,
-        depth=recipe.depth,
-        initializer=recipe.initializer,
-        channels=shape.channels,
-        classes=len(data.train.class_names),
-        height=shape.height,
-        width=shape.width,
-    )
-    if recipe.normalization == "unit":
-        wrapped = PixelInput(network, mean=[0.0] * len(mean), deviation=[255.0] * len(mean))
-    else:
-        wrapped = PixelInput(network, mean=mean.tolist(), deviation=deviation.tolist())
-    if isinstance(network, WhitenedCNN):
-        some = data.train.images[:: max(1, len(data.train) // _IMAGES_TO_START_FROM)]
-        network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
-    return wrapped, torch.from_numpy(mean).float()
-
-
-def _refuse_unfit_sizes(network: nn.Module, recipe: Recipe, shape: Preprocessing) -> None:
-    """Raises `InputError` where the network does not take the smallest of the training sizes.
-
-    Which ones it takes is not known beforehand: dense layers after "flatten" fit one size alone.
-    """
-    whole = next(network.buffers()).new_zeros((1, *shape))
-    pixels = shrunk(whole, min(recipe.training_sizes, default=1.0))
-    if pixels is whole:
-        return
-    try:
-        with torch.inference_mode():
-            network.eval()(pixels)
-    except RuntimeError:
-        sizes = ", ".join(f"{share:g}" for share in recipe.training_sizes)
-        raise InputError(
-            f"training_sizes = [{sizes}] does not go with {recipe.model}, which does not take "
-            f"images of {pixels.shape[2]}x{pixels.shape[1]}. whitened-cnn takes all of them."
-        ) from None
-    network.train()
 
 
 def _derived(seed: int, epoch: int, purpose: str) -> int:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -59,8 +60,17 @@ NEEDED = {
 """Keys that have to go along with some."""
 
 
-def name_of(recipe: Recipe, *, data: str = "d", seed: int = 0) -> str:
-    return identity(recipe, data_fingerprint=data, seed=seed)
+WEIGHTS = {"network.head.weight": (10, 64), "mean": (3,)}
+
+
+def name_of(
+    recipe: Recipe,
+    *,
+    weights: Mapping[str, Sequence[int]] = WEIGHTS,
+    data: str = "d",
+    seed: int = 0,
+) -> str:
+    return identity(recipe, weights=weights, data_fingerprint=data, seed=seed)
 
 
 def test_every_key_has_another_value_in_these_tests() -> None:
@@ -86,6 +96,14 @@ def test_data_and_seed_change_the_identity() -> None:
     names = {name_of(recipe), name_of(recipe, data="e"), name_of(recipe, seed=1)}
     assert len(names) == 3
     assert all(len(name) == 8 and set(name) <= set("0123456789abcdef") for name in names)
+
+
+def test_a_network_that_is_built_otherwise_later_changes_the_identity() -> None:
+    recipe = Recipe(precision="fp32")
+    wider = {**WEIGHTS, "network.head.weight": (10, 128)}
+    renamed = {"network.dense.weight": (10, 64), "mean": (3,)}
+    names = {name_of(recipe, weights=each) for each in (WEIGHTS, wider, renamed)}
+    assert len(names) == 3
 
 
 def test_recipes_that_are_spelled_in_two_ways_have_one_identity() -> None:

@@ -116,6 +116,18 @@ def test_a_wrong_override_is_told(changes: dict[str, Any], message: str) -> None
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("key", ["early_stopping_patience", "plateau_patience"])
+def test_watching_validation_images_that_there_are_none_of_is_refused(key: str) -> None:
+    study = Study(name="s", question="?", validation=0.0, variations={"watched": {key: 3}})
+    with pytest.raises(InputError) as refused:
+        study.recipes()
+    assert str(refused.value) == (
+        f'Study s: variation "watched": {key} = 3 watches the validation loss, and validation = 0 '
+        "leaves no such images."
+    )
+    Study(name="s", question="?", validation=0.1, variations={"watched": {key: 3}}).recipes()
+
+
 def test_keys_that_contradict_one_another_are_told_for_every_variation() -> None:
     study = Study(
         name="s",
@@ -306,7 +318,8 @@ def _random_study(draw: random.Random) -> Study:
             "learning_rate": draw.choice([0.1, 1e-7, 1e16, 1, 3.5e-300]),
             "horizontal_flip": draw.random() < 0.5,
             "model": text(),
-            "plateau_patience": draw.choice(["none", 3]),
+            "step_epochs": draw.choice([1, 3]),
+            "plateau_patience": "none",
         }
         return {key: some[key] for key in draw.sample(sorted(some), draw.randrange(len(some)))}
 
@@ -317,7 +330,7 @@ def _random_study(draw: random.Random) -> Study:
     if draw.random() < 0.5:
         layers = [text() for _ in range(draw.randrange(1, 4))]
         variations["layers"] = {"model": "layer-stack", "layers": layers}
-    grid = {"epochs": [1, 2], "plateau_patience": ["none", 3], "model": ["a" + text(), "b"]}
+    grid = {"epochs": [1, 2], "plateau_factor": [0.5, 1], "model": ["a" + text(), "b"]}
     overrides = changes()
     overrides.pop("model", None)  # a variation with layers could not have another one
     return Study(

@@ -88,7 +88,7 @@ class WhitenedCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, K); H and W at least 3."""
-        values = F.silu(self.whitening(images))  # (N, 8C, H-1, W-1)
+        values = F.silu(self.whitening(images), inplace=True)  # (N, 8C, H-1, W-1)
         values = self.groups(values).amax((2, 3))  # (N, width)
         logits: Tensor = self.head(values) / self.head.in_features
         return logits

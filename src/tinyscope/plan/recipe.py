@@ -262,16 +262,24 @@ def _stored(key: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def identity(recipe: Recipe, *, data_fingerprint: str, seed: int) -> str:
+def identity(
+    recipe: Recipe, *, weights: Mapping[str, Sequence[int]], data_fingerprint: str, seed: int
+) -> str:
     """Eight hexadecimal digits that name what a run will compute.
 
     The whole recipe is hashed, not its difference from the defaults: a default that changes later
-    never gives an old result a new meaning.
+    never gives an old result a new meaning. So are the weights' names and shapes, for a network
+    that is built otherwise later under the same name.
 
     Raises:
         InputError: the recipe's precision is not resolved yet.
     """
     if recipe.precision == "auto":
         raise InputError('precision = "auto" has to be resolved before a run is named.')
-    content = {"recipe": recipe.as_dict(), "data": data_fingerprint, "seed": seed}
+    content = {
+        "recipe": recipe.as_dict(),
+        "weights": {name: list(shape) for name, shape in weights.items()},
+        "data": data_fingerprint,
+        "seed": seed,
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

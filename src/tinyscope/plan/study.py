@@ -77,7 +77,10 @@ class Study:
             place: Place = ("overrides",) if name == "base" else ("grid",)
             if name in self.variations:
                 place = ("variations", name)
-            texts = faults({**base, **change})
+            values = {**base, **change}
+            texts = faults(values)
+            if not self.validation and (unwatched := _unwatched(values)):
+                texts.append(unwatched)
             found += [(place, f'variation "{name}": {text}') for text in texts]
         return found
 
@@ -129,6 +132,15 @@ class Study:
             lines += ["", f"[{title}]"]
             lines += [f"{_key(key)} = {_value(value)}" for key, value in body.items()]
         return "\n".join(lines) + "\n"
+
+
+def _unwatched(values: Mapping[str, Any]) -> str:
+    """What is wrong with a recipe's values where there are no validation images, or nothing."""
+    keys = ("early_stopping_patience", "plateau_patience")
+    given = [f"{key} = {values[key]}" for key in keys if values[key] not in (None, NONE)]
+    if not given:
+        return ""
+    return f"{given[0]} watches the validation loss, and validation = 0 leaves no such images."
 
 
 def _plain(study: Study) -> dict[str, Any]:

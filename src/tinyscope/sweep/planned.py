@@ -65,8 +65,9 @@ def plan_runs(
         with torch.random.fork_rng(devices=[]):
             network, _ = untrained(data, recipe)
         parameters = sum(each.numel() for each in network.parameters())
+        weights = {name: tuple(each.shape) for name, each in network.state_dict().items()}
         for seed in study.seeds:
-            name = identity(recipe, data_fingerprint=data.fingerprint, seed=seed)
+            name = identity(recipe, weights=weights, data_fingerprint=data.fingerprint, seed=seed)
             place = run_folder(folder, variation=variation, seed=seed, identity=name)
             known = read_run(place) if (place / "run.json").exists() else None
             if known and known.finished:

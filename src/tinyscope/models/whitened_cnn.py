@@ -15,6 +15,8 @@ from torch import Tensor, nn
 _PATCH = 2
 _LEAST_VARIANCE = 5e-4
 """Added to the variance of each direction, so that those without any are not blown up."""
+_AT_A_TIME = 250
+"""Images whose patches are laid out at once."""
 _STATISTICS_MOMENTUM = 0.4
 """Of batch norm's running statistics: a short training has no time for torch's 0.1."""
 _EPSILON = 1e-12
@@ -67,17 +69,10 @@ class WhitenedCNN(nn.Module):
         Args:
             images: (N, C, H, W), normalized; a few thousand are enough.
         """
-        high, wide = (side - _PATCH + 1 for side in images.shape[2:])
-        corners = [
-            images[:, :, row : row + high, column : column + wide]
-            for row in range(_PATCH)
-            for column in range(_PATCH)
-        ]
-        patches = (
-            torch.stack(corners, dim=2).float().permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
-        )
-        covariance = patches @ patches.T / patches.shape[1]  # (C*4, C*4)
-        variances, directions = torch.linalg.eigh(covariance.double().cpu())
+        covariance = sum(map(_products, images.split(_AT_A_TIME)))
+        assert isinstance(covariance, Tensor)
+        count = len(images) * (images.shape[2] - _PATCH + 1) * (images.shape[3] - _PATCH + 1)
+        variances, directions = torch.linalg.eigh(covariance.cpu() / count)
         filters = (directions / (variances + _LEAST_VARIANCE).sqrt()).T.flip(0)
         with torch.no_grad():
             self._whiten_with(filters)
@@ -118,6 +113,21 @@ class Group(nn.Module):
                 values = values + shortcut
             values = F.silu(values)
         return values
+
+
+def _products(images: Tensor) -> Tensor:
+    """The products of a patch's values, summed over all patches: float64 (C*4, C*4).
+
+    In float64: the weakest directions have a thousandth of the strongest one's variance.
+    """
+    high, wide = (side - _PATCH + 1 for side in images.shape[2:])
+    corners = [
+        images[:, :, row : row + high, column : column + wide]
+        for row in range(_PATCH)
+        for column in range(_PATCH)
+    ]
+    patches = torch.stack(corners, dim=2).permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1).double()
+    return patches @ patches.T
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

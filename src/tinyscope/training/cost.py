@@ -37,7 +37,7 @@ def training_flop(
     sees its images (`schedules.size_share`), and Muon's orthogonalisation in every step. Not
     counted is what takes a few operations a value: norms, activations, pooling, dropout, biases,
     the loss, augmentation, normalization and the sums of the optimizers; nor the covariance of
-    patches that whitening filters are taken from (once, 1.4 GFLOP for images of 32x32); nor any
+    patches that whitening filters are taken from (once, 0.6 GFLOP for images of 32x32); nor any
     evaluation.
 
     Args:

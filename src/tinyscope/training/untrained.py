@@ -13,7 +13,7 @@ from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 
-_IMAGES_TO_START_FROM = 5000
+_IMAGES_TO_START_FROM = 2000
 """About, spread over the training images, from which first filters are taken."""
 
 

@@ -50,10 +50,10 @@ def test_the_demo_ends_with_the_recommendation_its_interval_and_the_reports_path
 def test_the_demo_says_beforehand_what_it_will_do_and_how_long_it_takes(demo):
     told = demo[1].stderr.splitlines()
     assert re.fullmatch(
-        r"digits: [\d,]+ train, \d+ validation, \d+ test images of 8x8, 10 classes", told[-8]
+        r"digits: [\d,]+ train, \d+ validation, \d+ test images of 8x8, 10 classes", told[-9]
     )
     assert re.fullmatch(
-        r"demo: 3 variations x 1 seed = 3 runs; about \d+ s of training on this machine", told[-7]
+        r"demo: 3 variations x 1 seed = 3 runs; about \d+ s of training on this machine", told[-8]
     )
 
 
@@ -124,7 +124,7 @@ def test_list_names_everything_with_a_sentence(tinyscope, kind):
     answer = tinyscope("list", kind)
     assert answer.status == 0
     expected = {
-        "studies": ["demo", "plain-cnns", "quickstart"],
+        "studies": ["demo", "growing-images", "plain-cnns", "plain-vs-quick", "quickstart"],
         "recipes": ["plain", "compact", "learning_rate"],
         "models": ["resnet-20", "kossowska-1", "layer-stack"],
         "datasets": ["digits", "cifar10", "cifar100"],

@@ -1,5 +1,6 @@
 import io
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -7,7 +8,9 @@ from test_local import STUDY
 
 from tinyscope import console
 from tinyscope.console import LiveProgress, PlainProgress, duration, figures
+from tinyscope.data.splitting import complete
 from tinyscope.sweep.local import run_study
+from tinyscope.sweep.planned import plan_runs
 
 ROW = {
     "epoch": 3,
@@ -47,6 +50,19 @@ def test_reading_is_announced_only_when_it_takes_long(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "reading photos/; images are decoded once and kept for the next time\n"
     )
+
+
+def test_variations_that_hardly_train_at_all_are_named_beforehand(world, capsys, tmp_path):
+    images = len(complete(world, validation=STUDY.validation, seed=0).train)
+    for steps, told in ((149, True), (150, False)):
+        study = replace(STUDY, overrides={"epochs": steps, "batch_size": images})
+        planned = plan_runs(study, complete(world, validation=0.1, seed=0), tmp_path)
+        PlainProgress().planned(planned, 1.0, "")
+        line = (
+            "only 149 steps for {}, 149 steps for {}: a training has hardly begun after so few; "
+            "more epochs or smaller batches help, as in --set epochs=60 --set batch_size=32\n"
+        ).format(*planned.recipes)
+        assert capsys.readouterr().err.endswith(line) is told
 
 
 def test_the_live_display_leaves_the_same_lines_and_a_bar_that_goes_away(

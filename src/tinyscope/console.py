@@ -75,6 +75,12 @@ class PlainProgress(Listener):
         )
         if cut:
             self.say(f"cut to the budget: {cut}")
+        if short := planned.short():
+            steps = ", ".join(f"{count} steps for {name}" for name, count in short.items())
+            self.say(
+                f"only {steps}: a training has hardly begun after so few; more epochs or smaller "
+                "batches help, as in --set epochs=60 --set batch_size=32"
+            )
 
     def replaces(self, folder: Path) -> None:
         """One line on what is about to be replaced, and what stays."""

@@ -1,5 +1,6 @@
 """What a study has to run: every variation with every seed, each with its identity and folder."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
 from tinyscope.training import machine
 from tinyscope.training.untrained import untrained
+
+FEW_STEPS = 150
+"""Of the optimizer: below this, a training has hardly begun."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,19 @@ class Planned:
     def missing(self) -> list[Run]:
         """The runs that are not finished."""
         return [run for run in self.runs if not run.finished]
+
+    def short(self) -> dict[str, int]:
+        """The steps of those variations that have fewer than `FEW_STEPS` in all.
+
+        Recipes are made for tens of thousands of images: a few hundred photos give so few batches
+        that hardly anything is learnt, which only looks like a bad model.
+        """
+        images = len(self.data.train)
+        steps = {
+            name: recipe.epochs * math.ceil(images / recipe.batch_size)
+            for name, recipe in self.recipes.items()
+        }
+        return {name: count for name, count in steps.items() if count < FEW_STEPS}
 
     def changes(self) -> dict[str, dict[str, Any]]:
         """For each variation, what differs from the first one's recipe."""

@@ -76,8 +76,9 @@ def _notes(content: dict[str, Any]) -> list[str]:
         "over seeds (Student) of accuracies."
         if seeds > 1
         else "Recipes: one seed, so that the spread from training to training is not known.",
-        "Seconds are of training steps alone: without reading the images, taking their statistics "
-        "and whitening filters from them, and evaluation; CPU seconds add up all threads. "
+        "Seconds are of training alone, from images in memory to the last step, their statistics "
+        "and first filters included; without reading them and evaluation. CPU seconds add up all "
+        "threads. "
         "PFLOP by formula: convolutions, dense layers and Muon's products, forward and backward, a "
         "multiplication and an addition being two; nothing elementwise. GFLOP/s: these over wall "
         "seconds.",

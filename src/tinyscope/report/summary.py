@@ -23,9 +23,9 @@ FORMAT = 1
 SAMPLE_CLASSES = 12
 SAMPLES_OF_A_CLASS = 6
 CLOCK = (
-    "Training seconds count the training steps alone: cutting and augmenting batches, and updating "
-    "the weights; not loading the data, measuring validation figures or writing files. Processor "
-    "time adds up all threads in the same steps."
+    "Training seconds count the training alone: preparing the network for the images, cutting and "
+    "augmenting batches, and updating the weights; not loading the data, measuring validation "
+    "figures or writing files. Processor time adds up all threads meanwhile."
 )
 FORMULA = (
     "Training FLOP are counted by formula: two for each multiplication with its addition in "

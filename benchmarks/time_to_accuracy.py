@@ -8,9 +8,10 @@ a folder below `--work`. So the same command again goes on where it was interrup
 finished runs, whose test images were opened once. The yardstick is Keras 3 on TensorFlow, in a
 process of its own, with model 3 of Kossowska 2021 as published: 15 epochs of batches of 32, SGD
 with rate 0.01 and momentum 0.9, float32, every default of Keras. It runs once, between the first
-half of the recipes and the second, so that a machine that gets slower or faster meanwhile favours
-neither side; `--reuse-yardstick` takes the one that the folder holds instead, and its time stays on
-record. Without `--keras`, the yardstick's figures are "not measured".
+half of the recipes and the second (first, where there is one recipe), so that a machine that gets
+slower or faster meanwhile favours neither side; `--reuse-yardstick` takes the one that the folder
+holds instead, and its time stays on record. Without `--keras`, the yardstick's figures are "not
+measured".
 
 `--out` gets figures.json, the runs' own records and a README.md with the table, whose prose is then
 yours; `python benchmarks/record.py RESULTS_FOLDER` writes the table anew from figures.json.

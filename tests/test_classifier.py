@@ -155,7 +155,13 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
 
 def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp_path):
     recipe = Recipe(
-        model="whitened-cnn", widths=(6, 8), depth=3, test_views="mirrored", epochs=1, batch_size=64
+        model="whitened-cnn",
+        widths=(6, 8),
+        depth=3,
+        horizontal_flip=True,
+        test_views="mirrored",
+        epochs=1,
+        batch_size=64,
     )
     trained = train(world, recipe)
     save_model(

@@ -62,8 +62,24 @@ def test_a_budget_below_one_epoch_is_refused_with_what_it_takes():
     with pytest.raises(InputError) as told:
         fit_to_budget(STUDY, RECIPES, TIMINGS, budget=10)
     assert str(told.value) == (
-        "A budget of 10 s is too short for this study: one epoch of its first 2 variations takes "
-        "about 23 s here."
+        "A budget of 10 s is too short for this study: one epoch of its first 2 variations, with "
+        "its answers, takes about 23 s here."
+    )
+
+
+def test_answers_take_their_time_however_few_the_epochs_are():
+    timings = {name: Timing(10.0, answer_seconds=60.0) for name in RECIPES}
+    # 3 variations x 3 seeds x (30 epochs of 10 s and 60 s of answers).
+    assert fit_to_budget(STUDY, RECIPES, timings, budget=4000).seconds == 3240
+    # 1,890 s may be used: 210 s a run, 150 s without the answers.
+    fitted = fit_to_budget(STUDY, RECIPES, timings, budget=2100)
+    assert epochs(fitted) == {"base": 15, "a": 15, "b": 15}
+    assert fitted.seconds == 1890
+    with pytest.raises(InputError) as told:
+        fit_to_budget(STUDY, RECIPES, timings, budget=150)
+    assert str(told.value) == (
+        "A budget of 150 s is too short for this study: one epoch of its first 2 variations, with "
+        "its answers, takes about 156 s here."
     )
 
 
@@ -101,6 +117,7 @@ def test_timing_leaves_no_trace_in_the_random_numbers(world):
 GROWING = Recipe(
     model="whitened-cnn",
     widths=(4, 4),
+    horizontal_flip=True,
     optimizer="muon",
     training_sizes=(0.5, 0.75, 1.0),
     epochs=6,
@@ -136,9 +153,30 @@ def test_each_size_of_a_training_is_timed_for_its_part_of_the_steps(world, simul
     # 256 images in 8 steps of 1, 2 or 6 seconds, 3 on average; 64 validation images, each a third
     # of what a whole image takes in training.
     assert made.epoch_seconds == pytest.approx(8 * 3 + 64 * (6 / 32) / 3)
-    assert made.seconds(GROWING) == pytest.approx(6 * made.epoch_seconds)
+    # At last the 64 validation and 64 test images once.
+    assert made.answer_seconds == pytest.approx(128 * (6 / 32) / 3)
+    assert made.seconds(GROWING) == pytest.approx(6 * (8 * 3 + 4) + 8)
     total = 6 * 8
     assert [number * 3 // total for number in simulated] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("views", "looks"), [("mirrored", 3), ("mirrored-and-moved", 7)])
+def test_several_views_take_their_time_and_so_does_the_single_one(world, simulated, views, looks):
+    recipes = {"once": GROWING, "several": replace(GROWING, test_views=views)}
+    once, several = time_recipes(world, recipes).values()
+    assert once.epoch_seconds == several.epoch_seconds == pytest.approx(8 * 3 + 4)
+    # 128 images at 6 / 32 seconds of training, a third of that for each look.
+    assert several.answer_seconds == pytest.approx(looks * 8)
+
+
+def test_only_images_that_there_are_take_time_to_answer(world, simulated):
+    several = {"a": replace(GROWING, test_views="mirrored")}
+    blind = time_recipes(Splits("blind", world.train, None, world.test), several)["a"]
+    assert (blind.epoch_seconds, blind.answer_seconds) == (24, pytest.approx(3 * 4))
+    unseen = time_recipes(Splits("unseen", world.train, world.validation), several)["a"]
+    assert unseen.answer_seconds == pytest.approx(3 * 4)
+    alone = time_recipes(Splits("alone", world.train), several)["a"]
+    assert (alone.epoch_seconds, alone.answer_seconds) == (24, 0)
 
 
 def test_without_sizes_every_step_is_timed_alike(world, simulated):

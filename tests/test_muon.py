@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim._muon import _zeropower_via_newtonschulz
 from torch.utils.flop_counter import FlopCounterMode
 
+from tinyscope.models.whitened_cnn import MeanLinear
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.muon import COEFFICIENTS, STEPS, Muon, flop, orthogonalised
 from tinyscope.training.optimizers import build_optimizer
@@ -246,14 +247,41 @@ def test_the_recipe_shares_parameters_out_among_kernels_head_and_offsets() -> No
     ]
     assert found == [
         (["0.weight", "3.weight"], 0.2, 0.2, 0.6, True),
-        (["4.weight"], 3.0, 3.0, 0.8, False),
-        (["0.bias", "1.bias", "3.bias", "4.bias"], 0.4, 0.4, 0.8, False),
+        # The head takes 8 inputs: 3 / 8^2 and 0.4 / (2 x 8).
+        (["4.weight"], 0.046875, 0.046875, 0.8, False),
+        (["0.bias", "1.bias", "3.bias", "4.bias"], 0.025, 0.025, 0.8, False),
     ]
+
+
+def test_beside_a_head_whose_outputs_are_means_the_recipes_rates_are_taken_as_they_are() -> None:
+    network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), MeanLinear(8, 2))
+    recipe = Recipe(optimizer="muon", head_learning_rate=3.0, offset_learning_rate=0.4)
+    kernels, head, offsets = build_optimizer(recipe, network).param_groups
+    assert [each is network[2].weight for each in head["params"]] == [True]
+    assert (kernels["lr"], head["lr"], offsets["lr"]) == (0.1, 3.0, 0.4)
+
+
+def test_the_same_function_learns_the_same_whether_its_head_adds_up_or_takes_the_mean() -> None:
+    torch.manual_seed(0)
+    mean, plain = MeanLinear(8, 3), nn.Linear(8, 3, bias=False)
+    with torch.no_grad():
+        plain.weight.copy_(mean.weight / 8)
+    before = plain.weight.detach().clone()
+    recipe = Recipe(optimizer="muon", head_learning_rate=0.5)
+    optimizers = [build_optimizer(recipe, each) for each in (mean, plain)]
+    for _ in range(5):
+        values, labels = torch.randn(16, 8), torch.arange(16) % 3
+        for network, optimizer in zip((mean, plain), optimizers, strict=True):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(values), labels, reduction="sum").backward()
+            optimizer.step()
+    torch.testing.assert_close(mean.weight / 8, plain.weight)
+    assert not torch.allclose(plain.weight, before, atol=0.01)
 
 
 def test_a_network_of_a_head_alone_and_one_without_are_optimized_too() -> None:
     recipe = Recipe(optimizer="muon")
     [head] = build_optimizer(recipe, nn.Linear(3, 2, bias=False)).param_groups
-    assert (head["lr"], head["orthogonal"]) == (4.5, False)
+    assert (head["lr"], head["orthogonal"]) == (0.5, False)  # of 3 inputs: 4.5 / 3^2
     [kernels] = build_optimizer(recipe, nn.Conv2d(3, 2, 1, bias=False)).param_groups
     assert (kernels["lr"], kernels["orthogonal"]) == (0.1, True)

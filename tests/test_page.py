@@ -206,7 +206,7 @@ def test_the_cost_of_each_model_is_told_in_seconds_and_in_arithmetic(parsed):
 def test_a_model_that_looks_several_times_is_told_beside_what_one_look_is_worth(html, tmp_path):
     assert "looked at once" not in html
     names = ("ant", "bee")
-    several = {"several": {"test_views": "mirrored"}}
+    several = {"several": {"horizontal_flip": True, "test_views": "mirrored"}}
     study = make_study(variations=several, seeds=(0, 1))
     splits = make_splits(names, per_class=(4, 4, 8))
     runs = [

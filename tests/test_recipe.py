@@ -56,6 +56,7 @@ NEEDED = {
     "layers": {"model": "layer-stack"},
     "warmup": {"schedule": "cosine"},
     "alternating_flip": {"horizontal_flip": True},
+    "test_views": {"horizontal_flip": True},
 }
 """Keys that have to go along with some."""
 
@@ -324,6 +325,14 @@ def test_every_number_is_refused_just_outside_its_range(key: str) -> None:
             {"alternating_flip": True, "vertical_flip": True},
             "alternating_flip = true needs horizontal_flip = true.",
         ),
+        *(
+            (
+                {"test_views": views, "vertical_flip": True},
+                f'test_views = "{views}" shows mirrored images, which training never sees: it '
+                'needs horizontal_flip = true, or test_views = "one".',
+            )
+            for views in ("mirrored", "mirrored-and-moved")
+        ),
         ({"momentum": 0}, "nesterov = true needs a momentum above 0."),
     ],
 )
@@ -343,6 +352,7 @@ def test_values_that_go_together_are_accepted() -> None:
     Recipe(schedule="linear", warmup=0.2)
     Recipe(alternating_flip=True, horizontal_flip=True)
     Recipe(horizontal_flip=True)
+    Recipe(horizontal_flip=True, test_views="mirrored-and-moved")
     Recipe(momentum=0, nesterov=False)
     Recipe(momentum=0, optimizer="adam")
 

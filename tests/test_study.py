@@ -1,5 +1,6 @@
 import random
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,9 +124,25 @@ def test_watching_validation_images_that_there_are_none_of_is_refused(key: str) 
         study.recipes()
     assert str(refused.value) == (
         f'Study s: variation "watched": {key} = 3 watches the validation loss, and validation = 0 '
-        "leaves no such images."
+        f'leaves no such images. Set validation = 0.1, or {key} = "none".'
     )
-    Study(name="s", question="?", validation=0.1, variations={"watched": {key: 3}}).recipes()
+    # Each of the two remedies.
+    replace(study, validation=0.1).recipes()
+    study.with_overrides({key: "none"}).recipes()
+
+
+def test_everything_that_watches_validation_images_is_told_at_once() -> None:
+    watched = {"early_stopping_patience": 2, "plateau_patience": 3}
+    study = Study(name="s", validation=0, base=False, variations={"both": watched})
+    with pytest.raises(InputError) as refused:
+        study.recipes()
+    assert str(refused.value) == (
+        'Study s: variation "both": early_stopping_patience = 2 watches the validation loss, and '
+        "validation = 0 leaves no such images. Set validation = 0.1, or early_stopping_patience = "
+        '"none". variation "both": plateau_patience = 3 watches the validation loss, and '
+        "validation = 0 leaves no such images. Set validation = 0.1, or plateau_patience = "
+        '"none".'
+    )
 
 
 def test_keys_that_contradict_one_another_are_told_for_every_variation() -> None:

@@ -151,6 +151,17 @@ def test_limits_name_only_what_is_true_of_the_study(summary, tmp_path):
     assert "copies of training images" not in cut_here
 
 
+def test_trainings_of_too_few_steps_are_named_with_their_steps(tmp_path):
+    # 48 training images in batches of 256 are one step an epoch.
+    for epochs, told in ((149, True), (150, False)):
+        study = make_study(overrides={"epochs": epochs})
+        text = " ".join(summary_of(tmp_path / str(epochs), study=study)["limits"])
+        assert (
+            "“base” (149 steps), “smooth” (149 steps), “resnet” (149 steps) say" in text
+        ) is told
+        assert ("hardly begun" in text) is told
+
+
 def test_classes_are_unbalanced_from_one_and_a_half_times_on(tmp_path):
     splits = make_splits(NAMES)
     for dropped, expected in ((4, False), (5, True)):  # 12 : 8 and 12 : 7

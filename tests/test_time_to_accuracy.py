@@ -19,6 +19,7 @@ def tiny() -> Recipe:
         learning_rate=0.1,
         epochs=2,
         batch_size=256,
+        horizontal_flip=True,
         test_views="mirrored",
         precision="fp32",
     )

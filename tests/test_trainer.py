@@ -12,6 +12,7 @@ from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import predict_logits
 from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.training import trainer
 from tinyscope.training.schedules import rate_factor
 from tinyscope.training.trainer import Trainer, train
@@ -434,13 +435,23 @@ def test_sizes_that_a_model_does_not_take_are_refused_before_anything_is_trained
         train(world, replace(SMALL, **{"layers": ()} | changes, training_sizes=(0.75, share, 1)))
     assert str(told.value) == (
         f"training_sizes = [0.75, {share}, 1] does not go with {changes['model']}, which does not "
-        f"take images of {side}x{side}. whitened-cnn takes all of them."
+        f"take images of {side}x{side}. training_sizes = [] trains at full size; whitened-cnn "
+        "takes all sizes."
     )
 
 
 def test_sizes_go_with_other_models_that_take_them(world):
-    recipe = replace(SMALL, model="compact-cnn", layers=(), training_sizes=(0.5, 1.0), epochs=1)
-    assert train(world, recipe).stopped == "all epochs"
+    recipe = replace(SMALL, model="compact-cnn", layers=(), training_sizes=(0.5, 1.0))
+    trained = train(world, replace(recipe, batch_size=16))
+    assert trained.history[-1]["val_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("model", ["resnet-20", "compact-cnn"])
+def test_other_models_learn_with_the_rates_of_the_quick_recipe(world, model):
+    changes = {"model": model, "epochs": 3, "batch_size": 16, "precision": "fp32"}
+    trained = train(world, recipe_named("quick").changed(changes))
+    assert trained.stopped == "all epochs"
+    assert trained.history[-1]["val_accuracy"] > 0.9
 
 
 def test_sizes_that_change_nothing_are_no_reason_to_refuse(world):

@@ -124,6 +124,6 @@ def test_views_have_the_weights_of_the_network_and_none_of_their_own() -> None:
 
 def test_the_recipes_views_are_those_that_there_are() -> None:
     for views in VIEWS:
-        assert Recipe(test_views=views).test_views == views
+        assert Recipe(horizontal_flip=True, test_views=views).test_views == views
     assert Recipe().test_views == "one"
     assert list(VIEWS.values()) == [1, 2, 6]

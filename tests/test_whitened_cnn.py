@@ -11,7 +11,7 @@ from tinyscope.data.bundled import digits
 from tinyscope.data.dataset import ImageDataset, Preprocessing, Splits
 from tinyscope.models import zoo
 from tinyscope.models.views import with_views
-from tinyscope.models.whitened_cnn import WhitenedCNN
+from tinyscope.models.whitened_cnn import MeanLinear, WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.shipping.classifier import load_classifier, save_model
 from tinyscope.training.untrained import untrained
@@ -126,12 +126,13 @@ def test_without_images_the_filters_are_the_pixels_of_a_patch() -> None:
     assert torch.equal(filters, torch.cat([torch.eye(12), -torch.eye(12)]))
 
 
-def test_only_a_few_thousand_images_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_thousand_images_at_most_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(WhitenedCNN, "initialise_from", lambda self, some: seen.append(len(some)))
-    for count in (1, 1999, 5000):
+    # Every image, every second one, every third one.
+    for count in (1, 2000, 2001, 4000, 5000):
         untrained(as_splits(np.zeros((count, 8, 8, 1), np.uint8), 2), RECIPE)
-    assert seen == [1, 1999, 2500]
+    assert seen == [1, 2000, 1001, 2000, 1667]
 
 
 @pytest.mark.parametrize(("into", "out"), [(24, 64), (24, 24), (24, 8)])
@@ -181,6 +182,16 @@ def written_out(whitened: WhitenedCNN, images: Tensor, *, depth: int) -> Tensor:
             values = silu(values)
     values = values.flatten(2).max(2).values
     return values @ state["head.weight"].T / values.shape[1]
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 64])
+def test_the_heads_outputs_are_means_over_its_weighed_inputs(inputs: int) -> None:
+    head = MeanLinear(inputs, 4)
+    assert [name for name, _ in head.named_parameters()] == ["weight"]
+    values = torch.randn(5, inputs)
+    with torch.no_grad():
+        weighed = values[:, None] * head.weight  # (5, 4, inputs)
+        torch.testing.assert_close(head(values), weighed.mean(2))
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
@@ -276,7 +287,8 @@ def test_a_saved_network_answers_with_the_same_shape_filters_and_views(
     tmp_path: Path, views: str, depth: int, channels: int
 ) -> None:
     data = as_splits(correlated(40, 11, channels))
-    recipe = RECIPE.changed({"depth": depth, "widths": [8, 12], "test_views": views})
+    shape = {"depth": depth, "widths": [8, 12]}
+    recipe = RECIPE.changed({**shape, "horizontal_flip": True, "test_views": views})
     torch.manual_seed(0)
     wrapped, _ = untrained(data, recipe)
     wrapped.eval()

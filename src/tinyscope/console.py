@@ -71,7 +71,7 @@ class PlainProgress(Listener):
         self.say(
             f"{planned.study.name}: {_counted(len(planned.recipes), 'variation')} x "
             f"{_counted(len(planned.study.seeds), 'seed')} = {_counted(len(planned.runs), 'run')}"
-            f"{kept}; about {duration(seconds)} of training on this machine"
+            f"{kept}; about {duration(seconds)} on this machine"
         )
         if cut:
             self.say(f"cut to the budget: {cut}")

@@ -17,7 +17,6 @@ class Augmentation:
     """Which random changes a batch gets; the fields are those of a recipe."""
 
     horizontal_flip: bool = False
-    alternating_flip: bool = False
     vertical_flip: bool = False
     shift: int = 0
     rotation: float = 0.0

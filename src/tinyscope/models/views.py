@@ -1,4 +1,4 @@
-"""Several views of an image at prediction: mirrored, moved by a pixel."""
+"""Test-time augmentation: several views of an image at prediction, mirrored and moved."""
 
 import torch
 from torch import Tensor, nn

@@ -48,7 +48,7 @@ class WhitenedCNN(nn.Module):
         self.groups = nn.Sequential(
             *(Group(before, width, depth) for before, width in zip(into, widths, strict=False))
         )
-        self.head = nn.Linear(widths[-1], classes, bias=False)
+        self.head = MeanLinear(widths[-1], classes)
         self.reset()
 
     def reset(self) -> None:
@@ -85,8 +85,19 @@ class WhitenedCNN(nn.Module):
         """(N, C, H, W) to logits (N, K); H and W at least 3."""
         values = F.silu(self.whitening(images), inplace=True)  # (N, 8C, H-1, W-1)
         values = self.groups(values).amax((2, 3))  # (N, width)
-        logits: Tensor = self.head(values) / self.head.in_features
+        logits: Tensor = self.head(values)
         return logits
+
+
+class MeanLinear(nn.Linear):
+    """A dense layer without bias whose outputs are means over its inputs, not sums."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, inputs) to (N, outputs)."""
+        return super().forward(input) / self.in_features
 
 
 class Group(nn.Module):
@@ -101,7 +112,7 @@ class Group(nn.Module):
         self.norms = nn.ModuleList(_norm(width) for _ in into)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, width, H/2, W/2), rounded down but to 1 at least."""
+        """(N, in, H, W) to (N, width, H/2, W/2), rounded down; as it is where a side is 1."""
         values = self.convolutions[0](values)
         if min(values.shape[2:]) > 1:
             values = F.max_pool2d(values, 2)

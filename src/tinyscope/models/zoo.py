@@ -62,7 +62,9 @@ def _whitened(
 
 
 MODELS: dict[str, Entry] = {
-    "whitened-cnn": Entry(_whitened, "the speed network, of any widths and depth", 8, shaped=True),
+    "whitened-cnn": Entry(
+        _whitened, "Jordan's network for short trainings, of any widths and depth", 8, shaped=True
+    ),
     "compact-cnn": Entry(_compact(24), "5 convolutions with batch norm, 24 to 192 wide", 7),
     "compact-cnn-wide": Entry(_compact(36), "the same, half as wide again", 7),
     "resnet-20": Entry(partial(_resnet, 3), "ResNet-20 of the CIFAR paper, He et al. 2015", 8),

@@ -57,14 +57,15 @@ class Recipe:
     """Side in pixels of a square that is blanked at a random place."""
     training_sizes: tuple[float, ...] = ()
     """Shares of the images' side at which training sees them, in equal parts of its steps; the last
-    one, if any, has to be 1. Small images cost less, and their larger shapes are learnt first."""
+    one, if any, has to be 1. Known as progressive resizing: small images cost less."""
 
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "muon"] = "sgd"
     """What turns gradients into steps."""
     learning_rate: float = _number(0.1, at_least=0)
     """Before the schedule's factor; of "muon", for the kernels of hidden layers."""
     head_learning_rate: float = _number(4.5, at_least=0)
-    """Of the last dense layer's kernel beside "muon", per image and whatever the momentum."""
+    """Of the last dense layer's kernel beside "muon", per image and whatever the momentum; as for
+    "whitened-cnn", whose outputs are means over inputs, and converted for other models."""
     offset_learning_rate: float = _number(0.35, at_least=0)
     """Of biases, and scale and offset of norms, beside "muon", per image likewise."""
     sgd_momentum: float = _number(0.85, at_least=0, below=1)
@@ -112,7 +113,7 @@ class Recipe:
     """ "balanced" weighs an image's loss by N / (K x the images of its class)."""
     test_views: Literal["one", "mirrored", "mirrored-and-moved"] = "one"
     """How often the finished model looks at an image: once; also mirrored; also moved by a pixel
-    along both diagonals (6 views). The logits are averaged."""
+    along both diagonals (6 views). The logits are averaged (test-time augmentation)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of the arithmetic. "auto" becomes one of the others before a run is named."""
 
@@ -126,6 +127,10 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, as plain JSON values."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def steps(self, images: int) -> int:
+        """Of the optimizer, in all epochs, for so many training images."""
+        return self.epochs * math.ceil(images / self.batch_size)
 
     def changed(self, changes: Mapping[str, Any]) -> "Recipe":
         """This recipe with some fields replaced.
@@ -143,6 +148,9 @@ class Recipe:
         theirs = other.as_dict()
         return {key: value for key, value in self.as_dict().items() if value != theirs[key]}
 
+
+FEW_STEPS = 150
+"""Of the optimizer: below this, a training has hardly begun, and its figures say little."""
 
 NONE = "none"
 """How TOML and the command line spell None, which they have no word for."""
@@ -178,6 +186,11 @@ def faults(values: Mapping[str, Any], *, partly: bool = False) -> list[str]:
         problems.append('warmup belongs to the schedules "linear", "cosine" and "one-cycle".')
     if values["alternating_flip"] and not values["horizontal_flip"]:
         problems.append("alternating_flip = true needs horizontal_flip = true.")
+    if values["test_views"] != "one" and not values["horizontal_flip"]:
+        problems.append(
+            f'test_views = "{values["test_views"]}" shows mirrored images, which training never '
+            'sees: it needs horizontal_flip = true, or test_views = "one".'
+        )
     if values["nesterov"] and values["optimizer"] == "sgd" and not values["momentum"]:
         problems.append("nesterov = true needs a momentum above 0.")
     return problems

@@ -79,8 +79,8 @@ class Study:
                 place = ("variations", name)
             values = {**base, **change}
             texts = faults(values)
-            if not self.validation and (unwatched := _unwatched(values)):
-                texts.append(unwatched)
+            if not self.validation:
+                texts += _unwatched(values)
             found += [(place, f'variation "{name}": {text}') for text in texts]
         return found
 
@@ -134,13 +134,14 @@ class Study:
         return "\n".join(lines) + "\n"
 
 
-def _unwatched(values: Mapping[str, Any]) -> str:
-    """What is wrong with a recipe's values where there are no validation images, or nothing."""
-    keys = ("early_stopping_patience", "plateau_patience")
-    given = [f"{key} = {values[key]}" for key in keys if values[key] not in (None, NONE)]
-    if not given:
-        return ""
-    return f"{given[0]} watches the validation loss, and validation = 0 leaves no such images."
+def _unwatched(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a recipe's values where there are no validation images."""
+    return [
+        f"{key} = {values[key]} watches the validation loss, and validation = 0 leaves no such "
+        f'images. Set validation = 0.1, or {key} = "none".'
+        for key in ("early_stopping_patience", "plateau_patience")
+        if values[key] not in (None, NONE)
+    ]
 
 
 def _plain(study: Study) -> dict[str, Any]:

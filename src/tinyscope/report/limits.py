@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinyscope.plan.recipe import FEW_STEPS, Recipe
+
 FEW = 30  # test images of a class below which its figures say little
 
 DIVERGED = "diverged"
@@ -80,6 +82,17 @@ def limits(
         found.append(
             f"The loss of {runs} of {', '.join(sorted(set(diverged)))} grew without bound: the "
             "figures are those of the best epoch before, and say nothing of a lower learning rate."
+        )
+    images = next(part["images"] for part in data["splits"] if part["split"] == "train")
+    short = [
+        f"“{one['name']}” ({steps} steps)"
+        for one in variations
+        if (steps := Recipe().changed(one["recipe"]).steps(images)) < FEW_STEPS
+    ]
+    if short:
+        found.append(
+            f"A training has hardly begun after fewer than {FEW_STEPS} steps of the optimizer: the "
+            f"figures of {', '.join(short)} say little. More epochs or smaller batches help."
         )
     if any(variation["published_accuracy"] is not None for variation in variations):
         found.append(

@@ -32,8 +32,9 @@ HISTORY_COLUMNS = (
 )
 """Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
 (training ones averaged over the epoch's batches, augmented and with dropout; train_loss with the
-recipe's label smoothing and class weights, val_loss without), seconds of training steps only, by
-the clock on the wall and by the processor's, which adds up the threads."""
+recipe's label smoothing and class weights, val_loss without), seconds of training alone, the
+first epoch's with the network's preparation, by the clock on the wall and by the processor's, which
+adds up the threads."""
 
 
 RESULT_KEYS = (
@@ -71,7 +72,7 @@ class Run:
     seed: int
     recipe: Recipe
     identity: str
-    """Eight hexadecimal digits of recipe, data and seed together."""
+    """Eight hexadecimal digits of recipe, shapes of the weights, data and seed together."""
     data: Mapping[str, Any]
     """name, fingerprint, class_names, preprocessing."""
     environment: Mapping[str, Any]

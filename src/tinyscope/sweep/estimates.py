@@ -10,6 +10,7 @@ import torch
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
+from tinyscope.models.views import VIEWS
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.training.trainer import Trainer
@@ -19,7 +20,7 @@ _TIMED_STEPS = 8
 _VALIDATION_SHARE = 1 / 3
 """Of a training image's cost: a forward pass, where the backward one costs twice as much."""
 _RESERVE = 0.9
-"""Of a budget that trainings may use; the rest is for predictions, report and errors."""
+"""Of a budget that trainings and answers may use; the rest is for the report and errors."""
 
 
 class Fitted(NamedTuple):
@@ -35,13 +36,15 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one epoch of a recipe on this machine."""
+    """Seconds of a recipe on this machine."""
 
     epoch_seconds: float
+    answer_seconds: float = 0.0
+    """Of the finished model's answers for validation and test images, with all views."""
 
     def seconds(self, recipe: Recipe) -> float:
-        """Of all its epochs, if none is spared by early stopping."""
-        return self.epoch_seconds * recipe.epochs
+        """Of all its epochs, if none is spared by early stopping, and of the answers."""
+        return self.epoch_seconds * recipe.epochs + self.answer_seconds
 
 
 def time_recipes(data: Splits, recipes: Mapping[str, Recipe]) -> dict[str, Timing]:
@@ -70,7 +73,11 @@ def _time(data: Splits, recipe: Recipe) -> Timing:
     step = sum(seconds) / stages
     validation = len(data.validation) if data.validation else 0
     per_image = seconds[-1] / min(recipe.batch_size, len(data.train))
-    return Timing(step * trainer.steps_per_epoch + validation * per_image * _VALIDATION_SHARE)
+    look = per_image * _VALIDATION_SHARE
+    # With several views the model looks once more, for the accuracy of a single view.
+    looks = VIEWS[recipe.test_views] + (recipe.test_views != "one")
+    answered = validation + (len(data.test) if data.test else 0)
+    return Timing(step * trainer.steps_per_epoch + validation * look, answered * looks * look)
 
 
 def _time_step(trainer: Trainer, number: int, allowed: float) -> float:
@@ -133,7 +140,8 @@ def fit_to_budget(
     least_time = seconds(0.0, names[: min(2, len(names))], 1) / _RESERVE
     raise InputError(
         f"A budget of {budget:.0f} s is too short for this study: one epoch of its first "
-        f"{min(2, len(names))} variations takes about {math.ceil(least_time)} s here."
+        f"{min(2, len(names))} variations, with its answers, takes about "
+        f"{math.ceil(least_time)} s here."
     )
 
 

@@ -1,6 +1,5 @@
 """What a study has to run: every variation with every seed, each with its identity and folder."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,12 @@ import torch
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
-from tinyscope.plan.recipe import Recipe, identity
+from tinyscope.plan.recipe import FEW_STEPS, Recipe, identity
 from tinyscope.plan.study import Study
 from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
 from tinyscope.training import machine
 from tinyscope.training.untrained import untrained
-
-FEW_STEPS = 150
-"""Of the optimizer: below this, a training has hardly begun."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,7 @@ class Planned:
         that hardly anything is learnt, which only looks like a bad model.
         """
         images = len(self.data.train)
-        steps = {
-            name: recipe.epochs * math.ceil(images / recipe.batch_size)
-            for name, recipe in self.recipes.items()
-        }
+        steps = {name: recipe.steps(images) for name, recipe in self.recipes.items()}
         return {name: count for name, count in steps.items() if count < FEW_STEPS}
 
     def changes(self) -> dict[str, dict[str, Any]]:

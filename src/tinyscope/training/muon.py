@@ -21,7 +21,7 @@ def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
     layers in neural networks". X <- (a + b X X' + c (X X')^2) X is a polynomial of G = X X' times
     X, and polynomials of G commute: here the steps run on the small square G, all squares of a size
     at once, and X is multiplied once, at the end. For a kernel of 256 x 2,304 that is 1.2 GFLOP
-    instead of 3.4; float32 is enough for it. torch.optim.Muon takes 2-dimensional parameters only
+    instead of 3.2; float32 is enough for it. torch.optim.Muon takes 2-dimensional parameters only
     and iterates on X, one kernel at a time, in bfloat16, which many CPUs emulate.
 
     Args:

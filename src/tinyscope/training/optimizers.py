@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tinyscope.models.whitened_cnn import MeanLinear
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.muon import Muon
 
@@ -25,11 +26,18 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
 
 
 def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    dense = [each.weight for each in network.modules() if isinstance(each, nn.Linear)]
+    last = [each for each in network.modules() if isinstance(each, nn.Linear)][-1:]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    head = [each for each in trainable if any(each is weight for weight in dense[-1:])]
+    head = [each for each in trainable if any(each is layer.weight for layer in last)]
     kernels = [each for each in trainable if each.dim() > 1 and each not in set(head)]
     offsets = [each for each in trainable if each.dim() <= 1]
+    head_rate, offset_rate = recipe.head_learning_rate, recipe.offset_learning_rate
+    if last and not isinstance(last[0], MeanLinear):
+        # The rates are stated for means over n inputs, W x / n with W of deviation 1. Of a plain
+        # V x, V = W / n: its rate is 1 / n^2 of that; and the gradient that it passes on is that
+        # of rows with squared norm 2 (He) instead of 1 / n.
+        head_rate /= last[0].in_features ** 2
+        offset_rate /= 2 * last[0].in_features
     sgd = {"momentum": recipe.sgd_momentum, "orthogonal": False}
     groups: list[dict[str, Any]] = [
         {
@@ -38,8 +46,8 @@ def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
             "momentum": recipe.momentum,
             "orthogonal": True,
         },
-        {"params": head, "lr": recipe.head_learning_rate, **sgd},
-        {"params": offsets, "lr": recipe.offset_learning_rate, **sgd},
+        {"params": head, "lr": head_rate, **sgd},
+        {"params": offsets, "lr": offset_rate, **sgd},
     ]
     return Muon([group for group in groups if group["params"]])
 

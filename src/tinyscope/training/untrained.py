@@ -14,7 +14,7 @@ from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 
 _IMAGES_TO_START_FROM = 2000
-"""About, spread over the training images, from which first filters are taken."""
+"""At most, spread over the training images, from which first filters are taken."""
 
 
 def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
@@ -44,7 +44,7 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
     else:
         wrapped = PixelInput(network, mean=mean.tolist(), deviation=deviation.tolist())
     if isinstance(network, WhitenedCNN):
-        some = data.train.images[:: max(1, len(data.train) // _IMAGES_TO_START_FROM)]
+        some = data.train.images[:: -(-len(data.train) // _IMAGES_TO_START_FROM)]
         network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
     _refuse_single_images(wrapped, recipe)
     _refuse_unfit_sizes(wrapped, recipe, shape)
@@ -77,6 +77,7 @@ def _refuse_unfit_sizes(network: nn.Module, recipe: Recipe, shape: Preprocessing
         sizes = ", ".join(f"{share:g}" for share in recipe.training_sizes)
         raise InputError(
             f"training_sizes = [{sizes}] does not go with {recipe.model}, which does not take "
-            f"images of {pixels.shape[2]}x{pixels.shape[1]}. whitened-cnn takes all of them."
+            f"images of {pixels.shape[2]}x{pixels.shape[1]}. training_sizes = [] trains at full "
+            "size; whitened-cnn takes all sizes."
         ) from None
     network.train()

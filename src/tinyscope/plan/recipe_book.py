@@ -88,7 +88,7 @@ def sprint() -> Recipe:
 
 
 def quick() -> Recipe:
-    """A whitened CNN in 5 epochs: nine in ten right on CIFAR-10, in minutes.
+    """A whitened CNN in 5 epochs: about nine in ten right on CIFAR-10, in minutes.
 
     0.028 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand.
     """

@@ -95,7 +95,8 @@ def table(folder: Path) -> str:
         f"{rows}\n\nAccuracies are means over seeds; {splits['test']:,} test images, opened once a "
         f"run; {splits.get('validation', 0):,} validation images cut from the training split. "
         "Intervals are 95%: over images (Wilson) of the lowest seed, over seeds (Student). Seconds "
-        f"are of training without evaluation, means over seeds. Machine: {'; '.join(sorted(machines))}.\n"
+        "are of training without evaluation, means over seeds. Machine: "
+        f"{'; '.join(sorted(machines))}.\n"
     )
 
 

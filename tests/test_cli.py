@@ -146,7 +146,7 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "quikstart"],
             'Unknown study "quikstart". Did you mean "quickstart"? Run "tinyscope list studies" to '
-            "see all 3.",
+            "see all 5.",
         ),
         (
             ["run", "demo", "--data", "cifar1"],

@@ -105,7 +105,7 @@ def standard() -> Recipe:
     """The whitened CNN at the widths of Jordan's record, in 10 epochs, most on smaller images.
 
     0.21 PFLOP of training on 50,000 images of 32x32. Widths and rate are the record's, not searched
-    for here. See `sprint` for where measured figures stand.
+    for here; its accuracy is not measured yet.
     """
     return _speed(
         widths=(64, 256, 256),

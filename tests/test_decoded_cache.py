@@ -215,6 +215,18 @@ def test_another_process_that_was_faster_is_no_fault(cache, source, monkeypatch,
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("broken", [[0], [39], [3, 4, 5, 20], range(0, 40, 2), range(38)])
+def test_images_close_up_where_others_are_left_out(source, broken, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "_MOVED", 3)
+    data = [picture(seed)[1] for seed in range(40)]
+    for row in broken:
+        data[row] = b"broken"
+    images, reasons = decoded_cache._decode(np.empty((40, 16, 16, 3), np.uint8), data)
+    assert list(reasons) == list(broken)
+    kept = [row for row in range(40) if row not in broken]
+    np.testing.assert_array_equal(images, [picture(row)[0] for row in kept])
+
+
 def test_memory_stays_near_the_size_of_the_array(cache, tmp_path):
     data = [picture(seed)[1] for seed in range(16)] * 125
     tracemalloc.start()

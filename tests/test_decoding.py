@@ -310,6 +310,7 @@ def test_a_file_that_is_cut_off_is_never_accepted(form, options, share, target):
         (encoded(Image.fromarray(noise(64, 64)))[:12], "header truncated or damaged"),
         (encoded(Image.fromarray(noise(64, 64)), "JPEG")[:3000], "truncated"),
         (encoded(Image.fromarray(noise(64, 64)))[:3000], "truncated"),
+        (encoded(Image.fromarray(noise(64, 64)), "WEBP")[:900], "truncated or damaged"),
     ],
 )
 def test_the_reason_is_a_phrase(data, reason):

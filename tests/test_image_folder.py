@@ -109,6 +109,42 @@ def test_the_default_size_goes_by_the_median_shorter_side(photos, sizes, side):
     assert image_folder.load(photos, size=24).train.images.shape[1:] == (24, 24, 3)
 
 
+def test_of_very_many_images_some_evenly_spread_are_measured(photos, monkeypatch):
+    for number in range(12):  # in the files' order 3, 6, 9 ... are large: two of each three small
+        put(
+            photos,
+            f"{'cat' if number < 6 else 'dog'}/{number:02}.png",
+            size=(20 + 40 * (number % 3 == 0),) * 2,
+        )
+    assert image_folder.load(photos).train.images.shape[1] == 32
+    monkeypatch.setattr(image_folder, "_MEASURED", 4)  # 0, 3, 6, 9
+    put(photos, "cat/00.png", size=(60, 61))
+    assert image_folder.load(photos).train.images.shape[1] == 64
+    monkeypatch.setattr(image_folder, "_MEASURED", 3)  # 0, 4, 8
+    put(photos, "cat/00.png", size=(61, 60))
+    assert image_folder.load(photos).train.images.shape[1] == 32
+
+
+def test_what_is_found_is_what_is_loaded_before_any_file_is_opened(photos):
+    fill(photos / "train", "dog", "cat")
+    fill(photos / "test", "cat")
+    put(photos, "train/stray.png")
+    (photos / "train/cat/1.png").write_bytes(b"")
+    found, splits = image_folder.found(photos), image_folder.load(photos)
+    assert found.source == splits.train.source
+    assert found.class_names == splits.train.class_names == ("cat", "dog")
+    assert [part.split for part in found.parts] == ["train", "test"]
+    assert found.parts[0].files == (
+        *("train/cat/0.png", "train/cat/1.png", "train/cat/2.png"),
+        *("train/dog/0.png", "train/dog/1.png", "train/dog/2.png"),
+    )
+    assert found.parts[0].labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert found.odd == {"train": [("train/stray.png", "in no class folder")], "test": []}
+    assert splits.train.left_out == (*found.odd["train"], ("train/cat/1.png", "empty file"))
+    opened = [path for part in found.parts for path in part.sources()]
+    assert list(map(str, found.files())) == list(map(str, opened))
+
+
 def test_unreadable_images_are_listed_with_reasons_and_left_out(photos):
     fill(photos, "cat", "dog", count=4)
     whole = put(photos, "cat/big.jpg", size=(200, 200)).read_bytes()

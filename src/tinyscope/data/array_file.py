@@ -21,10 +21,14 @@ _KEYS = {
 }
 
 
-def load(path: Path) -> Splits:
+def load(path: Path, *, trainable: bool = True) -> Splits:
     """The splits of a `.npz` file, with the channels that it has.
 
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3); labels integers (N,) or (N, 1).
+
+    Args:
+        path: of the file.
+        trainable: whether a single class, and classes with too few images, are refused.
 
     Raises:
         DataError: not such a file; arrays of other names, dtypes or shapes; sizes that differ
@@ -62,7 +66,7 @@ def load(path: Path) -> Splits:
         for split in pairs
     }
     faults = class_faults(class_names, labels)
-    if faults:
+    if faults and trainable:
         raise DataError(f"{path}: {'; '.join(faults)}.")
     return Splits(path.stem, **parts)
 

@@ -1,7 +1,7 @@
-"""Shuffled and augmented batches from images that lie in memory."""
+"""Shuffled and augmented batches from images in memory or memory-mapped."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,9 @@ from torch import Generator, Tensor
 
 from tinyscope.data.augmentation import cutout, flip_and_shift, rotate_and_zoom
 from tinyscope.data.dataset import ImageDataset
+from tinyscope.data.mapped_rows import MappedRows
+
+_PIECE = 10_000  # rows that are read from the disk at once on their way to another device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +33,18 @@ class Batches:
     No worker processes: cutting and changing a batch takes about a hundredth of a training step.
 
     Args:
-        dataset: the split; memory-mapped images stay so on a CPU.
+        dataset: the split; memory-mapped images, and rows of them, stay on disk with a CPU.
         device: where batches are to be.
     """
 
     def __init__(self, dataset: ImageDataset, *, device: torch.device) -> None:
-        self._images = _shared(dataset.images).to(device)
+        self._images, self._rows = _placed(dataset.images, device)
         self._labels = _shared(dataset.labels).to(device)
         self._device = device
 
     def __len__(self) -> int:
         """Images, not batches."""
-        return len(self._images)
+        return len(self._labels)
 
     def steps(self, size: int) -> int:
         """How many batches `shuffled` gives."""
@@ -78,13 +81,20 @@ class Batches:
             chosen = None if mirrored is None else mirrored[rows]
             there = rows.to(self._device)
             yield (
-                _changed(self._images[there], augmentation, fill, generator, chosen),
+                _changed(self._pixels(there), augmentation, fill, generator, chosen),
                 self._labels[there],
             )
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, unchanged, in the data set's order."""
-        yield from zip(self._images.split(size), self._labels.split(size), strict=True)
+        if self._rows is None:
+            pieces: Iterable[Tensor] = self._images.split(size)
+        else:
+            pieces = (self._images[rows] for rows in self._rows.split(size))
+        yield from zip(pieces, self._labels.split(size), strict=True)
+
+    def _pixels(self, rows: Tensor) -> Tensor:
+        return self._images[rows if self._rows is None else self._rows[rows]]
 
 
 def _changed(
@@ -111,6 +121,18 @@ def _changed(
     if wanted.cutout:
         images = cutout(images, side=wanted.cutout, fill=fill, generator=generator)
     return images
+
+
+def _placed(images: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The images on the device, and which rows of them are meant where it is not all in order."""
+    if not isinstance(images, MappedRows):
+        return _shared(images).to(device), None
+    if device.type == "cpu":
+        return _shared(images.base), torch.from_numpy(images.rows)
+    there = torch.empty(images.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(images), _PIECE):
+        there[start : start + _PIECE] = torch.from_numpy(images[start : start + _PIECE])
+    return there, None
 
 
 def _shared(array: np.ndarray) -> Tensor:

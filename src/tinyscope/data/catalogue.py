@@ -3,9 +3,11 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.decoding import resized
+from tinyscope.data.encoded import Found
 from tinyscope.errors import InputError, nearest, unknown
 
 DATASETS = {
@@ -20,7 +22,7 @@ _SEE = "tinyscope list datasets"
 _EXPECTED = "a folder of images, a folder of parquet shards or a .npz file"
 
 
-def load(name_or_path: str | Path, *, size: int | None = None) -> Splits:
+def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool = True) -> Splits:
     """A data set, with the splits that its source has.
 
     Args:
@@ -28,6 +30,8 @@ def load(name_or_path: str | Path, *, size: int | None = None) -> Splits:
             `.npz` file. A name comes first: write "./digits" for a folder called digits.
         size: the side of square images, 8 … 512 pixels. None for 64 or 32 with a folder of
             images (see `image_folder`), and for the source's own size otherwise.
+        trainable: whether a single class, and classes with too few images to train on, are
+            refused; without, they can be looked at.
 
     Returns:
         What the source has; its validation and test splits may be None.
@@ -42,15 +46,45 @@ def load(name_or_path: str | Path, *, size: int | None = None) -> Splits:
         return _resized(_named(name_or_path), size)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        from tinyscope.data import hub_parquet, image_folder
-
-        reader = hub_parquet if hub_parquet.shards_in(path) else image_folder
-        return reader.load(path, size=size)
+        splits: Splits = _reader(path).load(path, size=size, trainable=trainable)
+        return splits
     if path.suffix == ".npz" and path.is_file():
         from tinyscope.data import array_file
 
-        return _resized(array_file.load(path), size)
+        return _resized(array_file.load(path, trainable=trainable), size)
     raise InputError(_absent(name_or_path, path))
+
+
+def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
+    """The image files of a data set, none of them decoded.
+
+    Args:
+        name_or_path: as in `load`.
+        trainable: as in `load`.
+
+    Returns:
+        None where the source holds arrays and no image files: the data sets with names, `.npz`.
+
+    Raises:
+        InputError: no such name, file or folder.
+        DataError: there is something, and no model can be trained on it.
+    """
+    if isinstance(name_or_path, str) and name_or_path in DATASETS:
+        return None
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        there: Found = _reader(path).found(path, trainable=trainable)
+        return there
+    if path.suffix == ".npz" and path.is_file():
+        return None
+    raise InputError(_absent(name_or_path, path))
+
+
+def _reader(folder: Path) -> ModuleType:
+    """The module that reads such a folder."""
+    from tinyscope.data import hub_parquet, image_folder
+
+    return hub_parquet if hub_parquet.shards_in(folder) else image_folder
 
 
 def _named(name: str) -> Splits:

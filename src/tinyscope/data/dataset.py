@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinyscope.data.mapped_rows import taken
 from tinyscope.errors import DataError
 
 
@@ -38,7 +39,8 @@ class ImageDataset:
     """The images and labels of one split.
 
     Attributes:
-        images: uint8 (N, H, W, C), in memory or memory-mapped.
+        images: uint8 (N, H, W, C), in memory or memory-mapped; `mapped_rows.MappedRows` where they
+            are a selection of memory-mapped ones, to be read in pieces like those.
         labels: int64 (N,), in 0 … K-1.
         class_names: K names; the label is an index into them.
         split: "train", "validation" or "test".
@@ -126,6 +128,8 @@ class ImageDataset:
     ) -> "ImageDataset":
         """The images at `rows` (int (M,)) as a data set of the given split.
 
+        Images in memory are copied; memory-mapped ones stay where they are.
+
         Args:
             with_left_out: whether the list of images left out goes along; it belongs to one part
                 only, or counts would be wrong.
@@ -133,7 +137,7 @@ class ImageDataset:
         files: Sequence[str] = [self.files[row] for row in rows] if self.files else ()
         return replace(
             self,
-            images=self.images[rows],
+            images=taken(self.images, rows),
             labels=self.labels[rows],
             split=split,
             files=tuple(files),

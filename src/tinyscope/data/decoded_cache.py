@@ -34,6 +34,7 @@ MAPPED_ABOVE = 1 << 30
 
 _ABANDONED_AFTER = 24 * 3600  # seconds; nothing is decoded for a day
 _CHUNK = 16  # images handed to a thread at once: more than its overhead, little of photos' bytes
+_MOVED = 1000  # rows copied at once
 _log = logging.getLogger(__name__)
 
 S = TypeVar("S")
@@ -46,9 +47,10 @@ def decode_parts(
     class_names: tuple[str, ...],
     source: str,
     origin: Path,
-    files: Iterable[Path],
+    files: Iterable[str | Path],
     size: int | None,
     choose: Callable[[], Preprocessing],
+    trainable: bool = True,
 ) -> list[ImageDataset]:
     """The splits of a source as arrays, from the cache where it was decoded before.
 
@@ -60,13 +62,14 @@ def decode_parts(
         files: every file that was read; a change of one's size or time voids what was kept.
         size: the side that was asked for, which `choose` goes by too.
         choose: called when there is nothing in the cache.
+        trainable: whether classes of which too few images can be decoded are refused.
 
     Returns:
         A data set for each part. Above `MAPPED_ABOVE` bytes their images are memory-mapped
         (copy-on-write); a cache that cannot be written costs a line in the log, not the result.
 
     Raises:
-        DataError: of some class, none or too few images can be decoded.
+        DataError: of some class, none or too few images can be decoded; of a split, none.
     """
     place = _hash([os.fsencode(origin.resolve()), repr(size).encode()])[:12]
     entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(files))[:20]}"
@@ -93,7 +96,7 @@ def decode_parts(
             ]
     datasets = []
     for part, (images, reasons) in zip(parts, decoded, strict=True):
-        rows = np.array([k for k in range(len(part.files)) if k not in reasons], np.int64)
+        rows = np.delete(np.arange(len(part.files)), list(reasons))
         datasets.append(
             ImageDataset(
                 images=images,
@@ -110,7 +113,7 @@ def decode_parts(
         {part.split: part.labels for part in parts},
         readable={dataset.split: dataset.labels for dataset in datasets},
     )
-    if faults:
+    if faults and (trainable or not all(map(len, datasets))):
         first = next((left for dataset in datasets for left in dataset.left_out), None)
         example = f" (left out, for one: {first.file}: {first.reason})" if first else ""
         raise DataError(f"{source}: {'; '.join(faults)}{example}.")
@@ -129,10 +132,10 @@ def measure_all(sources: Iterable[bytes | Path]) -> list[tuple[int, int]]:
                 continue  # decode will say why
         return found
 
-    return [size for sizes_of_chunk in _in_threads(sizes, sources) for size in sizes_of_chunk]
+    return [size for sizes_of_chunk in in_threads(sizes, sources) for size in sizes_of_chunk]
 
 
-def _in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
+def in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
     """`work` of each chunk of items, in order; few chunks wait, so that items may be streamed."""
     workers = os.cpu_count() or 1
     rest = iter(items)
@@ -164,11 +167,12 @@ def _decode(images: np.ndarray, sources: Iterable[bytes | Path]) -> Decoded:
         return faults
 
     numbered = zip(range(len(images)), sources, strict=True)
-    reasons = {row: why for faults in _in_threads(fill, numbered) for row, why in faults.items()}
+    reasons = {row: why for faults in in_threads(fill, numbered) for row, why in faults.items()}
     if reasons:
-        kept = [row for row in range(len(images)) if row not in reasons]
-        for new, old in enumerate(kept):
-            images[new] = images[old]
+        kept = np.delete(np.arange(len(images)), list(reasons))
+        for start in range(0, len(kept), _MOVED):
+            piece = kept[start : start + _MOVED]  # none of them lies above its new place
+            images[start : start + len(piece)] = images[piece]
     return images[: len(images) - len(reasons)], reasons
 
 
@@ -235,13 +239,13 @@ def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
         return None
 
 
-def _stamps(files: Iterable[Path]) -> Iterator[bytes]:
+def _stamps(files: Iterable[str | Path]) -> Iterator[bytes]:
     """What the pixels depend on: the decoder, and each file's path, size and time of change."""
     yield str(DECODER_VERSION).encode()
     for path in files:
         try:
-            state = path.stat()
-            yield os.fsencode(path) + f" {state.st_size} {state.st_mtime_ns}".encode()
+            state = os.stat(path)
+            yield os.fsencode(f"{path} {state.st_size} {state.st_mtime_ns}")
         except OSError:  # gone or out of reach: its image will be left out
             yield os.fsencode(path) + b" ?"
 

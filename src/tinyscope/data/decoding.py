@@ -96,13 +96,13 @@ def decode(source: bytes | Path, preprocessing: Preprocessing) -> np.ndarray:
         Undecodable: the file cannot be read, is no image, is damaged or cut off, has more than
             `PIXEL_LIMIT` pixels, or values whose range is unknown.
     """
-    image, view = _reading(source, lambda image: _load(image, preprocessing))
+    image, view = reading(source, lambda image: _load(image, preprocessing))
     plain = _plain(image)
     if preprocessing.channels == 1:
-        plain = plain.convert("L")
+        plain = _in_mode(plain, "L")
     fitted = _fit(plain, view, preprocessing.height, preprocessing.width)
     if preprocessing.channels == 3:
-        fitted = fitted.convert("RGB")
+        fitted = _in_mode(fitted, "RGB")
     return np.array(fitted).reshape(preprocessing)
 
 
@@ -114,12 +114,13 @@ def measure(source: bytes | Path) -> tuple[int, int]:
     Raises:
         Undecodable: the header cannot be read, or states more than `PIXEL_LIMIT` pixels.
     """
+    return reading(source, upright_size)
 
-    def seen(image: Image.Image) -> tuple[int, int]:
-        turned = _orientation(image) >= 5 and image.format != "TIFF"  # Pillow has turned a TIFF
-        return (image.height, image.width) if turned else image.size
 
-    return _reading(source, seen)
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as the image is seen; `image` is opened and not loaded."""
+    turned = _orientation(image) >= 5 and image.format != "TIFF"  # Pillow has turned a TIFF
+    return (image.height, image.width) if turned else image.size
 
 
 def resized(images: np.ndarray, *, height: int, width: int) -> np.ndarray:
@@ -162,13 +163,16 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _reading(source: bytes | Path, use: Callable[[Image.Image], T]) -> T:
-    """What `use` makes of the opened image, with every fault of the file told as Undecodable."""
+def reading(source: bytes | Path, use: Callable[[Image.Image], T]) -> T:
+    """What `use` makes of the opened image, with every fault of the file told as Undecodable.
+
+    Pillow's warnings are hushed meanwhile.
+    """
     if warnings.filters[:1] != [_FILTER]:  # first call, or someone has put a filter before it
         warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
     _quiet.active = True
     try:
-        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             start = file.read(16)
             if not start:
                 raise Undecodable("empty file")
@@ -202,6 +206,8 @@ def _check_pixels(pixels: int) -> None:
 def _reason(error: Exception) -> str:
     """A phrase for what Pillow raised."""
     text = " ".join(str(error).split())
+    if text == "could not create decoder object":  # libwebp's, who does not know which of both
+        return "truncated or damaged"
     if "truncated" in text.lower() or isinstance(error, EOFError | struct.error):
         return "truncated"
     return f"damaged ({text})" if text else "damaged"
@@ -254,7 +260,7 @@ def _fit(image: Image.Image, view: _View, height: int, width: int) -> Image.Imag
         box, size = (top, left, bottom, right), (height, width)
 
     if (piece_width, piece_height) == (width, height):
-        fitted = image.crop(box)
+        fitted = image if box == (0, 0, *image.size) else image.crop(box)
     else:
         x0, y0, x1, y1 = (edge / view.scale for edge in box)
         fitted = image.resize(size, Image.Resampling.BICUBIC, (x0, y0, x1, y1), _GAP)
@@ -268,7 +274,7 @@ def _plain(image: Image.Image) -> Image.Image:
         return _from_sixteen_bits(image)
     if image.mode == "F":
         return _from_floats(image)
-    if image.mode == "L" and "transparency" not in image.info:
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     try:
         if image.has_transparency_data:
@@ -279,6 +285,10 @@ def _plain(image: Image.Image) -> Image.Image:
         return image.convert("L" if image.mode == "1" else "RGB")
     except ValueError:
         raise Undecodable(f"colours in mode {image.mode}, which cannot become RGB") from None
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _from_sixteen_bits(image: Image.Image) -> Image.Image:

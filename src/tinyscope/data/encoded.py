@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinyscope.data.dataset import LeftOut
+
 
 class Encoded(NamedTuple):
     """The image files of one split and their labels."""
@@ -19,6 +21,21 @@ class Encoded(NamedTuple):
     """int64 (N,), in 0 … K-1."""
     sources: Callable[[], Iterable[bytes | Path]]
     """Gives the N images, in the order of `files`, anew at each call."""
+
+
+class Found(NamedTuple):
+    """What lies in a folder, before anything of it is decoded."""
+
+    source: str
+    """The data set's name for people: "photos/"."""
+    class_names: tuple[str, ...]
+    """K names."""
+    parts: list[Encoded]
+    """The splits that it has, "train" first."""
+    odd: dict[str, list[LeftOut]]
+    """What can be no image of a class, by split: links to nowhere, files in no class folder."""
+    files: Callable[[], Iterable[str | Path]]
+    """Gives every file that the images are read from, anew at each call."""
 
 
 def usual_side(sizes: Iterable[tuple[int, int]]) -> int:

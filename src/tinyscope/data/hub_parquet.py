@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_parts, measure_all
-from tinyscope.data.encoded import Encoded, class_faults, usual_side
+from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
 from tinyscope.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -38,13 +38,14 @@ def shards_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet")) or sorted(folder.glob("*/*.parquet"))
 
 
-def load(folder: Path, *, size: int | None = None) -> Splits:
+def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Splits:
     """The images of a folder of shards as RGB arrays, decoded once and then read from the cache.
 
     Args:
         folder: as `shards_in` finds the shards.
         size: the side of the images; None for their own where all training images share one of at
             most 96 pixels, else 64 or 32 as for a folder of images.
+        trainable: whether a single class, and classes with too few images, are refused.
 
     Returns:
         The splits that have shards. Rows whose image cannot be decoded are in `left_out`.
@@ -52,6 +53,36 @@ def load(folder: Path, *, size: int | None = None) -> Splits:
     Raises:
         DataError: no shards to train on, a shard that is missing, damaged, or lacks a column; a
             label that is missing or is no class; one class, or a class with too few images.
+    """
+    there = found(folder, trainable=trainable)
+
+    def choose() -> Preprocessing:
+        if size:
+            return Preprocessing(size, size, 3)
+        sizes = measure_all(there.parts[0].sources())
+        if len(set(sizes)) == 1 and max(sizes[0]) <= _LARGEST_KEPT:
+            return Preprocessing(sizes[0][1], sizes[0][0], 3)
+        side = usual_side(sizes)
+        return Preprocessing(side, side, 3)
+
+    datasets = decode_parts(
+        there.parts,
+        class_names=there.class_names,
+        source=there.source,
+        origin=folder,
+        files=there.files(),
+        size=size,
+        choose=choose,
+        trainable=trainable,
+    )
+    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+
+
+def found(folder: Path, *, trainable: bool = True) -> Found:
+    """The images of a folder of shards, none of them read.
+
+    Raises:
+        DataError: as `load`, all but what only decoding can tell.
     """
     source = f"{folder.resolve().name}/"
     shards = {split: [_open(p) for p in paths] for split, paths in _by_split(folder).items()}
@@ -65,28 +96,10 @@ def load(folder: Path, *, size: int | None = None) -> Splits:
             raise DataError(f"{source}: the {split} shards have no rows.")
         parts.append(Encoded(split, files, np.concatenate(labels), _Images(opened)))
     faults = class_faults(classes.names, {part.split: part.labels for part in parts})
-    if faults:
+    if faults and trainable:
         raise DataError(f"{source}: {'; '.join(faults)}.")
-
-    def choose() -> Preprocessing:
-        if size:
-            return Preprocessing(size, size, 3)
-        sizes = measure_all(parts[0].sources())
-        if len(set(sizes)) == 1 and max(sizes[0]) <= _LARGEST_KEPT:
-            return Preprocessing(sizes[0][1], sizes[0][0], 3)
-        side = usual_side(sizes)
-        return Preprocessing(side, side, 3)
-
-    datasets = decode_parts(
-        parts,
-        class_names=classes.names,
-        source=source,
-        origin=folder,
-        files=[shard.path for opened in shards.values() for shard in opened],
-        size=size,
-        choose=choose,
-    )
-    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+    paths = [shard.path for opened in shards.values() for shard in opened]
+    return Found(source, classes.names, parts, {split: [] for split in shards}, lambda: paths)
 
 
 class _Shard(NamedTuple):

@@ -6,14 +6,16 @@ deeper below a class folder. Classes are sorted by name as strings, images by th
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_parts, measure_all
-from tinyscope.data.encoded import Encoded, class_faults, usual_side
+from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
 from tinyscope.errors import DataError, nearest
 
 _VERBS = {"train": "train on", "validation": "validate on", "test": "test on"}
@@ -27,19 +29,21 @@ _SPLITS = {
 # What lies beside images and was never meant as one. Any other file that is no image is left out
 # with its reason, so that a wrongly saved photo is noticed.
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
-_CLUTTER_ENDINGS = {
+_CLUTTER_ENDINGS = (
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".rst", ".yaml", ".yml"),
     *(".html", ".htm", ".log", ".ini", ".toml", ".py", ".ipynb", ".parquet", ".npz", ".npy"),
-}
+)
+_MEASURED = 20_000  # images; half a million would take 40 s
 
 
-def load(folder: Path, *, size: int | None = None) -> Splits:
+def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Splits:
     """The images of a folder as RGB arrays, decoded once and then read from the cache.
 
     Args:
         folder: holds class folders, or `train/` with class folders.
         size: the side of the images; None for 64 where the median of the training images' shorter
-            sides is above 48, else 32.
+            sides is above 48, else 32; of more than 20,000 images, that many evenly spread.
+        trainable: whether a single class, and classes with too few images, are refused.
 
     Returns:
         The splits that the folder has. What cannot be decoded, and images that lie in no class
@@ -50,58 +54,77 @@ def load(folder: Path, *, size: int | None = None) -> Splits:
             only, a class to validate or test on that the training images lack, folders beside
             `train/` that are no splits. All faults that are seen before decoding are in one line.
     """
-    source = f"{folder.resolve().name}/"
-    found: dict[str, dict[str, list[str]]] = {}
-    left_out: dict[str, list[LeftOut]] = {}
-    for split, below in _split_folders(folder, source).items():
-        left_out[split] = []
-        found[split] = _classes(folder, below, left_out[split])
-    class_names = tuple(sorted(found["train"]))
-    parts = [_encoded(folder, split, found[split], class_names) for split in found]
-
-    faults = _name_faults(found)
-    empty = [part.split for part in parts if not part.files]
-    for split in empty:
-        stray = len(left_out[split])
-        faults.append(
-            f"no images to {_VERBS[split]} in class folders"
-            + (f" ({stray} in none)" if stray else "")
-            + "; expected <class>/<image> or train/<class>/<image>"
-        )
-    if "train" not in empty:
-        faults += class_faults(class_names, {part.split: part.labels for part in parts})
-    if faults:
-        raise DataError(f"{source}: {'; '.join(faults)}.")
+    there = found(folder, trainable=trainable)
+    train = there.parts[0]
 
     def choose() -> Preprocessing:
-        side = size or usual_side(measure_all(parts[0].sources()))
+        step = -(-len(train.files) // _MEASURED)
+        side = size or usual_side(measure_all(islice(train.sources(), 0, None, step)))
         return Preprocessing(side, side, 3)
 
     datasets = decode_parts(
-        parts,
-        class_names=class_names,
-        source=source,
+        there.parts,
+        class_names=there.class_names,
+        source=there.source,
         origin=folder,
-        files=[folder / name for part in parts for name in part.files],
+        files=there.files(),
         size=size,
         choose=choose,
+        trainable=trainable,
     )
     by_split = {
-        data.split: replace(
-            data,
-            files=tuple(map(_printable, data.files)),
-            left_out=tuple(
-                LeftOut(_printable(file), reason)
-                for file, reason in (*left_out[data.split], *data.left_out)
-            ),
-        )
+        data.split: replace(data, left_out=(*there.odd[data.split], *data.left_out))
         for data in datasets
     }
     return Splits(folder.resolve().name, **by_split)
 
 
+def found(folder: Path, *, trainable: bool = True) -> Found:
+    """The images of a folder, none of them opened.
+
+    Raises:
+        DataError: as `load`, all but what only decoding can tell.
+    """
+    source = f"{folder.resolve().name}/"
+    classes: dict[str, dict[str, list[str]]] = {}
+    odd: dict[str, list[LeftOut]] = {}
+    for split, below in _split_folders(folder, source).items():
+        odd[split] = []
+        classes[split] = _classes(folder, below, odd[split])
+    class_names = tuple(sorted(classes["train"]))
+    parts = [_encoded(folder, split, classes[split], class_names) for split in classes]
+
+    faults = _name_faults(classes)
+    empty = [part.split for part in parts if not part.files]
+    for split in empty:
+        stray = len(odd[split])
+        faults.append(
+            f"no images to {_VERBS[split]} in class folders"
+            + (f" ({stray} in none)" if stray else "")
+            + "; expected <class>/<image> or train/<class>/<image>"
+        )
+    if "train" not in empty and trainable:
+        faults += class_faults(class_names, {part.split: part.labels for part in parts})
+    if faults:
+        raise DataError(f"{source}: {'; '.join(faults)}.")
+    named = {
+        split: [LeftOut(_printable(file), reason) for file, reason in listed]
+        for split, listed in odd.items()
+    }
+
+    def files() -> Iterator[str]:  # not as paths: half a million of them take seconds
+        root = os.path.join(folder, "")
+        for below in classes.values():
+            for name in class_names:
+                yield from (root + file for file in below.get(name, ()))
+
+    return Found(source, class_names, parts, named, files)
+
+
 def _printable(name: str) -> str:
     """The name with bytes that are no UTF-8, as old archives leave them, spelled out."""
+    if name.isascii():
+        return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -110,9 +133,10 @@ def _encoded(
 ) -> Encoded:
     """The images of the classes that are trained on, ordered by class."""
     rows = [(k, file) for k, name in enumerate(class_names) for file in found.get(name, ())]
-    files = tuple(file for _, file in rows)
+    names = [file for _, file in rows]
     labels = np.array([k for k, _ in rows], np.int64)
-    return Encoded(split, files, labels, lambda: (folder / file for file in files))
+    files = tuple(map(_printable, names))
+    return Encoded(split, files, labels, lambda: (folder / name for name in names))
 
 
 def _split_folders(folder: Path, source: str) -> dict[str, str]:
@@ -179,13 +203,14 @@ def _listed(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], li
         return [], []
     for entry in listed:
         name = entry.name
-        if name.startswith(".") or name.casefold() in _CLUTTER:
+        folded = name.casefold()
+        if name.startswith(".") or folded in _CLUTTER:
             continue
         file = f"{below}/{name}" if below else name
         try:
             if entry.is_dir():
                 folders.append(name)
-            elif os.path.splitext(name)[1].casefold() in _CLUTTER_ENDINGS:
+            elif folded.endswith(_CLUTTER_ENDINGS):
                 continue
             elif entry.is_file():
                 files.append(file)

@@ -24,8 +24,9 @@ def complete(
     The same seed gives the same rows with any version of numpy and on any machine: the draw uses
     only the raw numbers of PCG64, whose stream is fixed.
 
-    A split is a copy in memory of its rows, of a memory-mapped data set too; splits that need no
-    cut are not copied.
+    A split is a copy of its rows, but of a memory-mapped data set a view that reads them from the
+    disk (`mapped_rows.MappedRows`); splits that need no cut are as they were. Only training and
+    validation images that are joined are read into memory, wherever they lie.
 
     Args:
         splits: as loaded.

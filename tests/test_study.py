@@ -90,7 +90,7 @@ def test_a_size_can_be_taken_back() -> None:
         (
             {"validaton": 0.2},
             'Unknown key "validaton". Did you mean "validation"? Besides recipe keys there are '
-            "validation, split_seed, size, base.",
+            "validation, split_seed, size, review, base.",
         ),
         (
             {"epoch": 3},
@@ -383,7 +383,7 @@ def test_a_study_file_is_as_plain_as_what_it_says() -> None:
     text = study.as_toml()
     assert text == (
         'question = "Why?"\ndata = "digits"\nrecipe = "plain"\nbase = true\nseeds = [4]\n'
-        'validation = 0.1\nsplit_seed = 0\npublished_source = ""\n\n[variations.a]\n\n'
+        'validation = 0.1\nsplit_seed = 0\nreview = ""\npublished_source = ""\n\n[variations.a]\n\n'
         '[variations."lr=0.5"]\nplateau_patience = "none"\nlayers = ["x", "y"]\n'
     )
     assert tomllib.loads(text)["variations"]["lr=0.5"]["layers"] == ["x", "y"]

@@ -11,7 +11,7 @@ from tinyscope.plan.recipe import KEYS, NONE, Recipe, faults, spelled
 from tinyscope.plan.recipe_book import recipe
 from tinyscope.plan.study_faults import Fault, Place, grid_points, study_faults
 
-_SETTABLE = ("validation", "split_seed", "size", "base")
+_SETTABLE = ("validation", "split_seed", "size", "review", "base")
 """Keys of a study that `--set` reaches beside those of its recipes."""
 
 
@@ -45,6 +45,8 @@ class Study:
     """Cuts the validation images, whatever a run's own seed is."""
     size: int | None = None
     """Side in pixels that images are brought to; None leaves it to the data set."""
+    review: str = ""
+    """Path of a review file, which excludes or relabels training images; empty for none."""
     published: Mapping[str, float] = field(default_factory=dict)
     """Test accuracies, as fractions, that others published, by variation."""
     published_source: str = ""

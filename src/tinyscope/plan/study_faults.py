@@ -27,6 +27,7 @@ _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "validation": ((int, float), "a number"),
     "split_seed": (int, "a whole number"),
     "size": (int, "a whole number"),
+    "review": (str, "a text"),
     "published_source": (str, "a text"),
 }
 STUDY_KEYS = (*_SCALARS, "seeds", "variations", "grid", "overrides", "published")

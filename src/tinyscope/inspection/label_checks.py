@@ -1,0 +1,73 @@
+"""The check of labels (TS015): which ones are probably wrong, by models that did not learn them."""
+
+from typing import Any
+
+import numpy as np
+
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.inspection.findings import Item, Outcome, Place
+from tinyscope.inspection.label_errors import LabelErrors, label_errors
+from tinyscope.inspection.out_of_sample import OutOfSample
+
+
+def label_check(splits: Splits, seen: OutOfSample) -> Outcome:
+    """The outcome of TS015, for every split.
+
+    Args:
+        splits: as loaded.
+        seen: answers for all of their images.
+    """
+    items: list[Item] = []
+    told: list[str] = []
+    table: list[dict[str, Any]] = []
+    learnt = label_errors(splits.train.labels, seen.judging("train"))
+    for part in splits.parts():
+        # How labels go wrong is seen in the many training images, and holds for the others too.
+        errors = (
+            learnt
+            if part is splits.train
+            else label_errors(part.labels, seen.judging(part.split), mislabelled=learnt.mislabelled)
+        )
+        rows = np.flatnonzero(errors.wrong)
+        items += [_item(part, int(row), errors) for row in rows.tolist()]
+        told.append(
+            f"{part.split}: {len(rows):,} of {len(part):,} labels ({len(rows) / len(part):.1%})"
+        )
+        table += _confused(part, errors)
+    names = splits.train.class_names
+    few = learnt.unjudged
+    left = f" Too few images to judge: {', '.join(names[k] for k in few)}." if len(few) else ""
+    return Outcome(
+        items=items,
+        summary=f"Probably wrong, {'; '.join(told)}.{left}",
+        table=sorted(table, key=lambda row: -row["images"])[:10],
+    )
+
+
+def _item(part: ImageDataset, row: int, errors: LabelErrors) -> Item:
+    given = part.class_names[part.labels[row]]
+    rather = part.class_names[errors.suggested[row]]
+    return Item(
+        detail=f"labelled {given}, looks like {rather}; wrong with a probability of "
+        f"{errors.suspicion[row]:.0%}",
+        score=float(errors.suspicion[row]),
+        place=Place(part.split, row),
+        action="keep" if part.split == "test" else "relabel",
+        new_class=rather,
+    )
+
+
+def _confused(part: ImageDataset, errors: LabelErrors) -> list[dict[str, Any]]:
+    """How often each class seems to be labelled as another."""
+    rows = np.flatnonzero(errors.wrong)
+    pairs = np.stack([part.labels[rows], errors.suggested[rows]], 1)
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    return [
+        {
+            "split": part.split,
+            "labelled": part.class_names[given],
+            "looks like": part.class_names[rather],
+            "images": int(count),
+        }
+        for (given, rather), count in zip(kinds.tolist(), counts.tolist(), strict=True)
+    ]

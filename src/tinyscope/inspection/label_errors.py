@@ -1,0 +1,152 @@
+"""Label errors: which labels are probably wrong, by out-of-sample probabilities.
+
+Measured on CIFAR-10's 50,000 training images with labels planted wrong, by two networks that
+`out_of_sample` trains (one seed; CIFAR-10's own wrong labels count as mistakes of the check):
+
+| planted | precision | recall | average precision | of self-confidence | of normalized margin |
+|---|---|---|---|---|---|
+| 5%, any other class | 0.87 | 0.80 | 0.90 | 0.90 | 0.80 |
+| 10%, any other class | 0.86 | 0.85 | 0.93 | 0.93 | 0.86 |
+
+Scores of cleanlab 2.9 on the same probabilities; its `find_label_issues` with 5%, as it comes: 0.48
+and 0.86. With answers of the same networks, but labels planted after their training: 1%, any other
+class, 0.82 and 0.63; 5%, the class confused most, 0.85 and 0.73.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyscope.errors import DataError
+
+LIKELY = 0.25
+"""The suspicion above which a label is called wrong: suspicions err on the low side."""
+
+_EVEN = 0.75  # less finds more mistakes of one kind, and fewer that go any way
+_LEAST = 0.005  # share of wrong labels; CIFAR-10's test images have as many (Northcutt et al. 2021)
+_FEWEST = 10
+_ROUNDS, _SETTLED = 200, 1e-7
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class LabelErrors:
+    """What is to be thought of every label.
+
+    Attributes:
+        suspicion: float64 (N,) in 0 … 1: how probable it is that the label is wrong; 0 where it
+            cannot be judged.
+        wrong: bool (N,): the suspicion is above `LIKELY`.
+        suggested: int64 (N,): the likeliest class other than the given one.
+        mislabelled: float64 (K, K): of the images that are of a class (row), the share that is
+            labelled as each class (column); rows sum to 1.
+        unjudged: int64 (M,): the classes, ascending, with too few images to tell.
+    """
+
+    suspicion: np.ndarray
+    wrong: np.ndarray
+    suggested: np.ndarray
+    mislabelled: np.ndarray
+    unjudged: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """The expected share of wrong labels, in 0 … 1, those included that cannot be found."""
+        return float(self.suspicion.mean())
+
+
+def label_errors(
+    labels: np.ndarray, probabilities: np.ndarray, *, mislabelled: np.ndarray | None = None
+) -> LabelErrors:
+    """Judges every label by what networks say that were not trained on it.
+
+    Given the true class, an image's label is taken as a draw from that class's row of a matrix of
+    mislabelling, whatever the image looks like; then the probability that the label is wrong
+    follows from the image's probabilities by Bayes' rule, and the matrix from these, in turn, until
+    both settle (expectation-maximization; Dawid and Skene 1979, with a classifier in the place of
+    the raters). The matrix is drawn by three quarters towards one in which every mistake is equally
+    likely: hard images look like mistakes between classes that are alike, however many they are.
+
+    Confident learning (Northcutt et al. 2021, arXiv 1911.00068) has the same model of mislabelling
+    and counts the images above a class's mean probability instead; where probabilities are
+    calibrated this takes hard images for wrong labels.
+
+    Args:
+        labels: int64 (N,), in 0 … K-1.
+        probabilities: float (N, K), calibrated and out of sample
+            (`out_of_sample.OutOfSample.judging`).
+        mislabelled: float (K, K), of a larger split that was labelled in the same way, such as the
+            training images' where test images are judged; found out from the labels where None.
+
+    Raises:
+        DataError: the two arrays are not of the same images, or there is no image, or one class.
+    """
+    labels = np.asarray(labels, np.int64)
+    rows, classes = probabilities.shape
+    given = f"{rows} rows of {classes} probabilit{'y' if classes == 1 else 'ies'}"
+    if rows != len(labels):
+        fault = "one row for each image"
+    elif not rows:
+        fault = "at least one image"
+    elif classes < 2:
+        fault = "at least 2 classes"
+    else:
+        fault = ""
+    if fault:
+        raise DataError(f"{given} for {len(labels)} labels; expected {fault}.")
+    counts = np.bincount(labels, minlength=classes)
+    by_label = [np.flatnonzero(labels == k) for k in range(classes)]
+    if mislabelled is None:
+        mislabelled = _settled(probabilities, by_label)
+    suspicion = np.zeros(len(labels))
+    suggested = np.zeros(len(labels), np.int64)
+    for k, rows in enumerate(by_label):
+        true = _true(probabilities[rows], mislabelled[:, k])
+        suspicion[rows] = 1 - true[:, k]
+        true[:, k] = -1
+        suggested[rows] = true.argmax(1)
+    unjudged = np.flatnonzero((counts > 0) & (counts < _FEWEST))
+    suspicion[np.isin(labels, unjudged)] = 0
+    return LabelErrors(suspicion, suspicion > LIKELY, suggested, mislabelled, unjudged)
+
+
+def _settled(probabilities: np.ndarray, by_label: list[np.ndarray]) -> np.ndarray:
+    """The matrix of mislabelling, float64 (K, K), once expectation and maximization agree.
+
+    Args:
+        probabilities: float (N, K).
+        by_label: the images with each label.
+    """
+    classes = len(by_label)
+    matrix = _even(classes, 0.05)
+    for _ in range(_ROUNDS):
+        # Of the images labelled as each class (column), how many are of each (row).
+        held = np.stack(
+            [_true(probabilities[rows], matrix[:, k]).sum(0) for k, rows in enumerate(by_label)],
+            axis=1,
+        )
+        wrong = 1 - np.trace(held) / len(probabilities)
+        counted = (held + _TINY) / (held + _TINY).sum(1, keepdims=True)
+        before, matrix = matrix, (1 - _EVEN) * counted + _EVEN * _even(classes, max(wrong, _LEAST))
+        if np.abs(matrix - before).max() < _SETTLED:
+            break
+    return matrix
+
+
+def _true(probabilities: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Probabilities of the true class, float64 (n, K), of images with one label.
+
+    Args:
+        probabilities: float (n, K), before the label is looked at.
+        labelled: float (K,): of each class, the share that gets this label.
+    """
+    joint = probabilities.astype(np.float64) * labelled + _TINY
+    joint /= joint.sum(1, keepdims=True)
+    return joint
+
+
+def _even(classes: int, wrong: float) -> np.ndarray:
+    """A matrix (K, K) in which a share of every class goes evenly to the others."""
+    matrix = np.full((classes, classes), wrong / (classes - 1))
+    np.fill_diagonal(matrix, 1 - wrong)
+    return matrix

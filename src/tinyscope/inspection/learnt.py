@@ -1,0 +1,90 @@
+"""What small networks, trained for it, say of a data set: labels, hard classes, augmentations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import DataError
+from tinyscope.inspection.augmentation_checks import augmentation_check, augmentation_table
+from tinyscope.inspection.easy_and_hard import easy_and_hard
+from tinyscope.inspection.findings import Outcome
+from tinyscope.inspection.image_map import image_map, pixel_features
+from tinyscope.inspection.label_checks import label_check
+from tinyscope.inspection.out_of_sample import out_of_sample
+from tinyscope.inspection.valid_augmentations import measure
+from tinyscope.report.pictures import Album, sprite_sheet
+
+UNTRAINED = "because no model was trained for it, as --no-training asks; a study trains none either"
+
+_COLUMNS = 40
+_TILE = 32  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What networks have shown, ready for a summary; None where there was none."""
+
+    outcomes: dict[str, Outcome]
+    """Of TS015 and TS017."""
+    easy_and_hard: dict[str, Any] | None = None
+    augmentations: list[dict[str, Any]] | None = None
+    map: dict[str, Any] | None = None
+
+
+def untrained() -> Learnt:
+    """What there is to say without a network."""
+    nothing = Outcome(not_applicable=UNTRAINED)
+    return Learnt(outcomes={"TS015": nothing, "TS017": nothing})
+
+
+def learn(splits: Splits, album: Album, on_stage: Callable[[str], None]) -> Learnt:
+    """Trains small networks and asks them.
+
+    Args:
+        splits: as loaded.
+        album: takes the pictures.
+        on_stage: is told what is trained next.
+    """
+    on_stage("training networks that judge labels they have not learnt")
+    try:
+        seen = out_of_sample(splits)
+    except DataError as error:
+        nothing = Outcome(not_applicable=f"because there is too little to learn: {error}")
+        basis = "the pixels alone: images of like colours and outlines lie together"
+        features = pixel_features(splits.train.images)
+        return Learnt(
+            outcomes={"TS015": nothing, "TS017": nothing}, map=_map(splits, features, basis)
+        )
+    on_stage("training networks that judge augmentations")
+    measured = measure(splits.train)
+    on_stage("drawing the map")
+    basis = (
+        "what a network trained on half of them sees: images that it takes for alike lie together"
+    )
+    features = seen.answers["train"].features
+    return Learnt(
+        outcomes={"TS015": label_check(splits, seen), "TS017": augmentation_check(measured)},
+        easy_and_hard=easy_and_hard(splits, seen, album),
+        augmentations=augmentation_table(splits, measured, album),
+        map=_map(splits, features, basis),
+    )
+
+
+def _map(splits: Splits, features: np.ndarray, basis: str) -> dict[str, Any]:
+    train = splits.train
+    rows, places = image_map(features, train.labels)
+    return {
+        "points": [
+            {"x": round(x, 4), "y": round(y, 4), "class": k, "split": "train", "row": row}
+            for row, k, (x, y) in zip(
+                rows.tolist(), train.labels[rows].tolist(), places.tolist(), strict=True
+            )
+        ],
+        "sheet": sprite_sheet(train.images[rows], columns=_COLUMNS, tile=_TILE),
+        "columns": _COLUMNS,
+        "tile": _TILE,
+        "basis": basis,
+    }

@@ -1,0 +1,366 @@
+"""Properties that give a label away although they have nothing to do with what a picture shows.
+
+A model takes the easiest way to the label. Where one class alone is saved as PNG, framed or taken
+with one camera, that is the way, and it ends with the data set.
+
+Brightness, colour and size in bytes differ between classes of every honest data set: aeroplanes are
+bright, frogs are not. What such properties reach there sets the limits here. Of 20 measures of
+brightness, colour, sharpness and borders (`data.image_quality`), the strongest area under the ROC
+curve of a class against the rest, and the best guess of the class from one measure (its balanced
+accuracy beyond chance, 1 for always right):
+
+- CIFAR-10: 0.77 (blueness, airplane) and 0.10. CIFAR-100: 0.945 (colourfulness, orange) and 0.02.
+- Digits: 0.981 (correlation of neighbouring pixels, 1) and 0.14.
+- Two classes alone: 0.87 in CIFAR-10, 0.96 in CIFAR-100 (of 190 pairs of classes); 0.998 in digits,
+  where 4 and 3 alone would be named.
+
+A class brightened by 30% stays within what is natural: `pixel_shortcuts.odd_levels` finds it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyscope.evaluation.intervals import Z95
+
+AUC_LIMIT = 0.99
+"""A property that orders a class before the rest this well is called a shortcut."""
+SKILL_LIMIT = 0.8
+"""So is one that names the class this often beyond chance (0 chance, 1 always)."""
+_PURE = 0.9  # share of a value's images that are of one class
+_FEWEST = 10  # images that carry a value; fewer teach a model little
+_P_VALUE = 1e-3  # by chance, after Bonferroni's correction for all values and classes
+_BINS = 64
+_FEW_VALUES = 100  # up to so many different numbers, each is looked at by itself too
+_MISSING = "(none)"
+_SHOWN = 3  # values of one property that are named
+
+
+class Shortcut(NamedTuple):
+    """A property that gives a class away."""
+
+    property: str
+    value: str
+    """What the images carry: "png", "0.61 or more"; of several values the most frequent first."""
+    class_name: str
+    """The class; empty where the property tells all classes apart."""
+    strength: str
+    """One sentence with the figures."""
+    rows: np.ndarray
+    """int64, ascending: the images that carry it, those of other classes included; all images that
+    have the property where it tells all classes apart."""
+
+
+class Association(NamedTuple):
+    """How much a property says about the label, whether that is remarkable or not."""
+
+    property: str
+    balanced_accuracy: float
+    """Mean share of the images of a class whose class is guessed right from the property alone, by
+    the most likely class of the value or of one of 64 bins, on the half of the images that the
+    guess does not rest on; 0 … 1."""
+    interval: tuple[float, float]
+    """95%, over images."""
+    chance: float
+    """1 / K."""
+    class_name: str
+    """The class that it tells from the rest best."""
+    auc: float
+    """How well it does: the area under the ROC curve, 0.5 … 1; of the best single value where the
+    property is no number."""
+
+
+def associations(
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    numeric: Mapping[str, np.ndarray],
+    categorical: Mapping[str, Sequence[str | None]],
+) -> list[Association]:
+    """How much each property says about the label, the strongest first.
+
+    Args:
+        labels: int (N,), in 0 … K-1.
+        class_names: K names.
+        numeric: by name, float or int (N,); NaN where an image has no such value.
+        categorical: by name, N texts; None where an image has no such value.
+    """
+    found = []
+    for name, values in numeric.items():
+        codes = _bins(values)
+        _, aucs = _aucs(values, labels, len(class_names))
+        found.append(_association(name, codes, aucs, labels, class_names))
+    for name, texts in categorical.items():
+        codes, _ = _codes(texts)
+        counts = _table(codes, labels, len(class_names))
+        found.append(_association(name, codes, _value_aucs(counts).max(0), labels, class_names))
+    return sorted(found, key=lambda each: -each.auc)
+
+
+def property_shortcuts(
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    numeric: Mapping[str, np.ndarray],
+    categorical: Mapping[str, Sequence[str | None]],
+) -> list[Shortcut]:
+    """The properties that give a class away.
+
+    These are: a number that is above (or below) some value in one class and not in the others; a
+    value that at least ten images carry, nine in ten of them of one class, which chance hardly
+    explains (Fisher's exact test, corrected for the number of values and classes); a value that one
+    class carries and the others do not; and a property that tells all classes apart. To have no
+    value where others have one counts as a value.
+
+    Args:
+        labels: int (N,), in 0 … K-1.
+        class_names: K names.
+        numeric: by name, float or int (N,); NaN where an image has no such value.
+        categorical: by name, N texts; None where an image has no such value.
+
+    Returns:
+        One for each property and class at most, those of the first property first.
+    """
+    tables = {name: _codes(texts) for name, texts in categorical.items()}
+    found = []
+    for name, values in numeric.items():
+        given = _by_value(values)
+        if given is not None:
+            tables[name] = given
+        found += _ranges(name, values, labels, class_names)
+    tests = sum(len(texts) for _, texts in tables.values()) * len(class_names)
+    ranged = {(each.property, each.class_name) for each in found}
+    for name, (codes, texts) in tables.items():
+        found += [
+            each
+            for each in _values(name, codes, texts, labels, class_names, tests)
+            if (each.property, each.class_name) not in ranged
+        ]
+    named = {each.property for each in found}
+    for each in associations(labels, class_names, numeric=numeric, categorical=categorical):
+        skill = (each.interval[0] - each.chance) / (1 - each.chance) if each.chance < 0.5 else 0
+        if each.property not in named and skill > SKILL_LIMIT:
+            found.append(_whole(each, numeric, categorical))
+    order = [*numeric, *categorical]
+    return sorted(found, key=lambda each: order.index(each.property))
+
+
+def name_patterns(
+    files: Sequence[str], labels: np.ndarray, class_names: Sequence[str]
+) -> np.ndarray:
+    """What is left of the images' file names without running numbers, folders and endings.
+
+    The name of the image's own class becomes "*": "cat.17.jpg" among cats and "dog.4.jpg" among
+    dogs are both "*.#", for a file name that spells the label is a habit and no shortcut.
+
+    Args:
+        files: N names, as in `ImageDataset.files`.
+        labels: int (N,), in 0 … K-1.
+        class_names: K names.
+
+    Returns:
+        str (N,).
+    """
+    own = [re.compile(re.escape(name), re.IGNORECASE) for name in class_names]
+    patterns = []
+    for file, label in zip(files, labels.tolist(), strict=True):
+        stem = re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0]
+        patterns.append(re.sub(r"\d+", "#", own[label].sub("*", stem)))
+    return np.array(patterns)
+
+
+def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
+    """A number for each image's value, int64 (N,), and the values' names."""
+    plain = np.array([_MISSING if text is None else str(text) for text in texts])
+    names, codes = np.unique(plain, return_inverse=True)
+    return codes.reshape(-1).astype(np.int64), names.tolist()
+
+
+def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
+    """Like `_codes`, of numbers of which there are few; else of "has one" and "has none"."""
+    missing = np.isnan(values)
+    numbers, codes = np.unique(values, return_inverse=True)
+    codes = codes.reshape(-1)
+    whole = (numbers[~np.isnan(numbers)] % 1 == 0).all()
+    if whole and len(numbers) <= _FEW_VALUES:
+        return codes, [_MISSING if np.isnan(number) else f"{number:g}" for number in numbers]
+    if missing.any():
+        return missing.astype(np.int64), ["any value", _MISSING]
+    return None
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """int64 (N,): 64 bins of about as many images each; those without a value share one more."""
+    missing = np.isnan(values)
+    if missing.all():
+        return np.zeros(len(values), np.int64)
+    edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, _BINS + 1)[1:-1]))
+    return np.where(missing, _BINS, np.searchsorted(edges, values, side="right"))
+
+
+def _table(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """int64 (values, K): images of each value and class."""
+    rows = int(codes.max(initial=0)) + 1
+    return np.bincount(codes * classes + labels, minlength=rows * classes).reshape(rows, classes)
+
+
+def _value_aucs(counts: np.ndarray) -> np.ndarray:
+    """float64 (values, K): the area under the curve of "carries the value" for each class."""
+    in_class, in_all = counts.sum(0), counts.sum()
+    carried = counts / np.maximum(in_class, 1)
+    elsewhere = (counts.sum(1, keepdims=True) - counts) / np.maximum(in_all - in_class, 1)
+    return np.where((in_class > 0) & (in_class < in_all), (1 + carried - elsewhere) / 2, 0.5)
+
+
+def _aucs(values: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two float64 (K,): how far a class lies above the rest, and how far it lies apart.
+
+    The first is the area under the curve; the second that area or 1 less it, whichever is larger.
+    """
+    from scipy.stats import rankdata
+
+    known = ~np.isnan(values)
+    labels = labels[known]
+    in_class = np.bincount(labels, minlength=classes)
+    rest = len(labels) - in_class
+    ranks = np.bincount(labels, weights=rankdata(values[known]), minlength=classes)
+    wins = ranks - in_class * (in_class + 1) / 2
+    enough = (in_class >= _FEWEST) & (rest >= _FEWEST)
+    above = np.where(enough, wins / np.maximum(in_class * rest, 1), 0.5)
+    return above, np.maximum(above, 1 - above)
+
+
+def _association(
+    name: str,
+    codes: np.ndarray,
+    aucs: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+) -> Association:
+    classes = len(class_names)
+    halves = _halves(labels)
+    counts = [_table(codes[half], labels[half], classes) for half in halves]
+    rows = max(map(len, counts))
+    first, second = (np.pad(each, ((0, rows - len(each)), (0, 0))) for each in counts)
+    right = np.zeros(classes)
+    for known, asked in ((first, second), (second, first)):
+        share = known / np.maximum(known.sum(0), 1)
+        guess = share.argmax(1)
+        right += np.bincount(guess, weights=asked[np.arange(rows), guess], minlength=classes)
+    in_class = np.bincount(labels, minlength=classes)
+    there = in_class > 0
+    recall = right[there] / in_class[there]
+    variance = (recall * (1 - recall) / in_class[there]).sum() / there.sum() ** 2
+    accuracy, half = float(recall.mean()), Z95 * float(np.sqrt(variance))
+    best = int(aucs.argmax())
+    return Association(
+        property=name,
+        balanced_accuracy=accuracy,
+        interval=(max(0.0, accuracy - half), min(1.0, accuracy + half)),
+        chance=1 / int(there.sum()),
+        class_name=class_names[best],
+        auc=float(aucs[best]),
+    )
+
+
+def _halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the rows, with as many images of each class: every second one at random."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    return order[::2], order[1::2]
+
+
+def _ranges(
+    name: str, values: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> list[Shortcut]:
+    """The classes that lie above or below all others."""
+    above, apart = _aucs(values, labels, len(class_names))
+    found = []
+    for label in np.flatnonzero(apart >= AUC_LIMIT).tolist():
+        high = above[label] >= 0.5
+        known = np.flatnonzero(~np.isnan(values))
+        own = labels[known] == label
+        order = np.argsort(-values[known] if high else values[known], kind="stable")
+        ordered = values[known][order]
+        last = np.append(ordered[1:] != ordered[:-1], True)
+        gained = np.cumsum(own[order]) / own.sum() - np.cumsum(~own[order]) / (~own).sum()
+        limit = ordered[last][gained[last].argmax()]
+        carries = known[values[known] >= limit] if high else known[values[known] <= limit]
+        inside = int((labels[carries] == label).sum())
+        found.append(
+            Shortcut(
+                name,
+                f"{limit:.4g} or {'more' if high else 'less'}",
+                class_names[label],
+                f"{name} alone tells {class_names[label]} from the rest with an area under the "
+                f"ROC curve of {apart[label]:.3f}: {inside:,} of its {own.sum():,} images lie "
+                f"there, and {len(carries) - inside:,} of the {(~own).sum():,} others.",
+                carries,
+            )
+        )
+    return found
+
+
+def _values(
+    name: str,
+    codes: np.ndarray,
+    texts: Sequence[str],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    tests: int,
+) -> list[Shortcut]:
+    """The classes that one or several values of a property give away."""
+    from scipy.stats import hypergeom
+
+    counts = _table(codes, labels, len(class_names))
+    carried, in_class, total = counts.sum(1), counts.sum(0), counts.sum()
+    told = (counts >= _PURE * carried[:, None]) | (_value_aucs(counts) >= AUC_LIMIT)
+    told &= (counts >= _PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    found = []
+    for label in np.flatnonzero(told.any(0)).tolist():
+        chosen = np.flatnonzero(told[:, label])
+        p_values = tests * hypergeom.sf(
+            counts[chosen, label] - 1, total, in_class[label], carried[chosen]
+        )
+        chosen = chosen[p_values <= _P_VALUE]
+        if not len(chosen):
+            continue
+        chosen = chosen[np.argsort(-carried[chosen], kind="stable")]
+        shown = [texts[code] for code in chosen[:_SHOWN].tolist()]
+        more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
+        rows = np.flatnonzero(np.isin(codes, chosen))
+        inside = int((labels[rows] == label).sum())
+        found.append(
+            Shortcut(
+                name,
+                ", ".join(shown) + more,
+                class_names[label],
+                f"{inside:,} of the {len(rows):,} images that carry it are {class_names[label]}, "
+                f"which has {in_class[label]:,} of all {total:,} images; by chance "
+                f"{len(rows) * in_class[label] / total:,.1f} would be.",
+                rows,
+            )
+        )
+    return found
+
+
+def _whole(
+    each: Association,
+    numeric: Mapping[str, np.ndarray],
+    categorical: Mapping[str, Sequence[str | None]],
+) -> Shortcut:
+    if each.property in numeric:
+        known = ~np.isnan(numeric[each.property])
+    else:
+        known = np.array([text is not None for text in categorical[each.property]])
+    low, high = each.interval
+    return Shortcut(
+        each.property,
+        "any",
+        "",
+        f"{each.property} alone names the class of {each.balanced_accuracy:.1%} of the images "
+        f"(95% interval {low:.1%} to {high:.1%}; by chance {each.chance:.1%}).",
+        np.flatnonzero(known),
+    )

@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+
+from tinyscope.inspection.shortcuts import associations, name_patterns, property_shortcuts
+
+NAMES = ("cat", "dog", "owl", "bee")
+LABELS = np.repeat(np.arange(4), 250)
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(len(LABELS))
+
+
+def found(numeric=None, categorical=None, labels=LABELS, names=NAMES):
+    return property_shortcuts(labels, names, numeric=numeric or {}, categorical=categorical or {})
+
+
+def measured(numeric=None, categorical=None, labels=LABELS):
+    return associations(labels, NAMES, numeric=numeric or {}, categorical=categorical or {})
+
+
+def test_the_area_under_the_curve_is_scikit_learns() -> None:
+    values = noise() + (LABELS == 2)
+    (brightness,) = measured({"brightness": values})
+    assert brightness.class_name == "owl"
+    assert brightness.auc == pytest.approx(roc_auc_score(LABELS == 2, values))
+    (turned,) = measured({"brightness": -values})
+    assert turned.auc == pytest.approx(brightness.auc)
+
+
+def test_ties_and_missing_values_are_scikit_learns_too() -> None:
+    values = np.round(noise() + (LABELS == 1))
+    known = np.arange(len(LABELS)) % 3 > 0
+    (each,) = measured({"border": np.where(known, values, np.nan)})
+    assert each.auc == pytest.approx(roc_auc_score(LABELS[known] == 1, values[known]))
+
+
+def test_of_a_text_the_best_single_value_counts() -> None:
+    formats = np.where((LABELS == 3) & (np.arange(1000) % 5 > 0), "PNG", "JPEG")
+    (each,) = measured(categorical={"format": formats})
+    assert (each.class_name, each.auc) == ("bee", pytest.approx(0.9))  # (0.8 + 1.0) / 2
+
+
+def test_a_property_that_says_nothing_guesses_as_well_as_chance() -> None:
+    (each,) = measured({"brightness": noise()})
+    assert each.chance == 0.25
+    assert each.interval[0] < 0.25 < each.interval[1]
+    assert each.auc < 0.56
+
+
+def test_a_property_that_says_everything_guesses_all_classes() -> None:
+    (each,) = measured({"date": LABELS + 0.1 * np.tanh(noise())})
+    assert each.balanced_accuracy == pytest.approx(1, abs=0.02)
+
+
+def test_balanced_accuracy_is_worked_by_hand_for_a_value_of_one_class() -> None:
+    # One class is known by its value. The rest share the other value: one of the three is guessed.
+    (each,) = measured(categorical={"format": np.where(LABELS == 0, "PNG", "JPEG")})
+    assert each.balanced_accuracy == pytest.approx(0.5)
+    assert each.interval == (pytest.approx(0.5), pytest.approx(0.5))
+
+
+def test_the_strongest_property_comes_first() -> None:
+    strong, weak = 9.0 * (LABELS == 0) + noise(), noise(1)
+    assert [each.property for each in measured({"weak": weak, "strong": strong})] == [
+        "strong",
+        "weak",
+    ]
+
+
+def test_one_class_saved_as_png_is_found() -> None:
+    (each,) = found(categorical={"format": np.where(LABELS == 1, "PNG", "JPEG")})
+    assert each[:4] == (
+        "format",
+        "PNG",
+        "dog",
+        "250 of the 250 images that carry it are dog, which has 250 of all 1,000 images; by chance "
+        "62.5 would be.",
+    )
+    assert each.rows.tolist() == list(range(250, 500))
+
+
+def test_a_class_whose_value_others_have_seldom_is_found() -> None:
+    png = (LABELS == 1) | (np.arange(1000) % 100 == 0)  # 1% of the others
+    (each,) = found(categorical={"format": np.where(png, "PNG", "JPEG")})
+    assert each[:3] == ("format", "PNG", "dog")
+    assert len(each.rows) == 258
+
+
+def test_a_few_images_of_one_camera_in_one_class_are_found() -> None:
+    cameras = [None] * 1000
+    cameras[500:512] = ["X100"] * 12
+    (each,) = found(categorical={"camera": cameras})
+    assert each[:3] == ("camera", "X100", "owl")
+    assert each.rows.tolist() == list(range(500, 512))
+
+
+def test_nine_images_are_too_few() -> None:
+    cameras = [None] * 1000
+    cameras[500:509] = ["X100"] * 9
+    assert found(categorical={"camera": cameras}) == []
+
+
+def test_a_value_that_chance_explains_is_not_reported() -> None:
+    # Ten of ten in one of two equal classes: 2 ** -10, four tests: about 0.004.
+    modes = ["RGB"] * 1000
+    modes[:10] = ["L"] * 10
+    labels = np.repeat([0, 1], 500)
+    assert found(categorical={"mode": modes}, labels=labels, names=("cat", "dog")) == []
+    modes[:20] = ["L"] * 20
+    (each,) = found(categorical={"mode": modes}, labels=labels, names=("cat", "dog"))
+    assert each[:3] == ("mode", "L", "cat")
+
+
+def test_a_value_that_classes_share_is_not_reported() -> None:
+    assert found(categorical={"format": np.where(LABELS < 2, "PNG", "JPEG")}) == []
+
+
+def test_the_one_class_without_a_value_is_found() -> None:
+    cameras = [None if label == 3 else "X100" for label in LABELS]
+    (each,) = found(categorical={"camera": cameras})
+    assert each[:3] == ("camera", "(none)", "bee")
+    dates = np.where(LABELS == 3, np.nan, noise())
+    (each,) = found({"date": dates})
+    assert each[:3] == ("date", "(none)", "bee")
+    assert each.rows.tolist() == list(range(750, 1000))
+
+
+def test_several_values_of_one_class_are_one_shortcut() -> None:
+    rolls = np.array([f"roll {row % 5}" if row < 250 else f"day {row % 3}" for row in range(1000)])
+    (each,) = found(categorical={"software": rolls})
+    assert each[:3] == ("software", "roll 0, roll 1, roll 2 and 2 more", "cat")
+    assert len(each.rows) == 250
+
+
+def test_a_class_that_lies_above_all_others_is_found_with_its_limit() -> None:
+    values = 2.0 * (LABELS == 2) + np.arange(1000) % 250 / 250
+    values[0] = 2.9  # an image of another class
+    (each,) = found({"sharpness": values})
+    assert each[:4] == (
+        "sharpness",
+        "2 or more",
+        "owl",
+        "sharpness alone tells owl from the rest with an area under the ROC curve of 0.999: 250 of "
+        "its 250 images lie there, and 1 of the 750 others.",
+    )
+    assert each.rows.tolist() == [0, *range(500, 750)]
+    (below,) = found({"sharpness": -values})
+    assert below.value == "-2 or less"
+    assert below.rows.tolist() == each.rows.tolist()
+
+
+def test_a_border_that_few_images_of_a_class_have_is_found_by_its_width() -> None:
+    border = np.zeros(1000)
+    border[750:765] = 2
+    (each,) = found({"border": border})
+    assert each[:3] == ("border", "2", "bee")
+    assert each.rows.tolist() == list(range(750, 765))
+
+
+def test_an_honest_difference_of_brightness_is_no_shortcut() -> None:
+    values = noise() + 1.2 * (LABELS == 0)  # more than between CIFAR-10's aeroplanes and the rest
+    (each,) = measured({"brightness": values})
+    assert each.auc > 0.77
+    assert found({"brightness": values}) == []
+
+
+def test_a_property_that_tells_all_classes_apart_is_found() -> None:
+    (each,) = found(categorical={"date": [f"2020-0{1 + label}-01" for label in LABELS]})[:1]
+    assert each.class_name == "cat"
+    # Two values each class, mixed so that no single one is pure, but bins of a number are.
+    order = np.array([0, 2, 1, 3])[LABELS] + 0.3 * np.tanh(noise())
+    shortcuts = found({"size": order})
+    assert [each.class_name for each in shortcuts] == ["cat", "bee"]
+
+
+def test_all_classes_are_named_at_once_where_none_stands_at_an_end() -> None:
+    # Every class lies on both sides of every other one.
+    middle = np.array([0.0, 1.0, 2.0, 3.0])[LABELS]
+    values = np.where(np.arange(1000) % 2 == 0, middle, 7 - middle) + 0.1 * np.tanh(noise())
+    (each,) = found({"size": values})
+    assert each[:3] == ("size", "any", "")
+    assert len(each.rows) == 1000
+    assert each.strength.startswith("size alone names the class of ")
+    assert each.strength.endswith("; by chance 25.0%).")
+
+
+def test_the_order_is_that_of_the_properties() -> None:
+    png = np.where(LABELS == 1, "PNG", "JPEG")
+    shortcuts = found({"b": 9.0 * (LABELS == 1) + noise() / 9}, {"c": png, "a": png})
+    assert [each.property for each in shortcuts] == ["b", "c", "a"]
+
+
+def test_a_prefix_of_file_names_is_found_and_running_numbers_are_not() -> None:
+    files = [f"train/{NAMES[label]}/IMG_{row:04}.png" for row, label in enumerate(LABELS)]
+    assert set(name_patterns(files, LABELS, NAMES)) == {"IMG_#"}
+    files[250:500] = [f"train/dog/scan-{row}-2.png" for row in range(250)]
+    patterns = name_patterns(files, LABELS, NAMES)
+    (each,) = found(categorical={"file name": patterns})
+    assert each[:3] == ("file name", "scan-#-#", "dog")
+
+
+def test_file_names_that_spell_the_class_are_no_shortcut() -> None:
+    files = [f"{NAMES[label].upper()}.{row}.jpg" for row, label in enumerate(LABELS)]
+    patterns = name_patterns(files, LABELS, NAMES)
+    assert set(patterns) == {"*.#"}
+    assert found(categorical={"file name": patterns}) == []
+
+
+def test_digits_have_no_shortcut_in_their_ink() -> None:
+    digits = load_digits()
+    ink = {"brightness": digits.data.mean(1), "contrast": digits.data.std(1)}
+    names = tuple(map(str, range(10)))
+    assert property_shortcuts(digits.target, names, numeric=ink, categorical={}) == []

@@ -9,6 +9,8 @@ FEW = 30  # test images of a class below which its figures say little
 
 DIVERGED = "diverged"
 
+_TOLD = 3  # models whose accuracy without leaked test images is told in a sentence
+
 
 def limits(
     data: Mapping[str, Any],
@@ -23,8 +25,8 @@ def limits(
         data: the block "data" of a summary.
         study: the block "study" of a summary.
         variations: the block "variations" of a summary.
-        test_came_with_data: whether the source had a test split of its own, so that duplicates
-            between it and the training images were not kept apart.
+        test_came_with_data: whether the source had a test split of its own, so that copies in it
+            and among the training images were not kept on one side.
     """
     classes = len(data["class_names"])
     found = [
@@ -35,11 +37,7 @@ def limits(
         "Labels were taken as they are. A wrong label among the test images counts as a mistake of "
         "the model, or hides one.",
     ]
-    if test_came_with_data:
-        found.append(
-            "The test images came with the data set, and copies of training images among them were "
-            "not looked for. Where there are any, the test accuracy is too high."
-        )
+    found += _on_leaks(variations, test_came_with_data=test_came_with_data)
     if left_out := data["found"] - data["used"]:
         found.append(
             f"{left_out:,} of {data['found']:,} images could not be used and are in no figure; if "
@@ -100,3 +98,38 @@ def limits(
             "they stand beside the measured ones and were not tested against them."
         )
     return found
+
+
+def _on_leaks(variations: list[dict[str, Any]], *, test_came_with_data: bool) -> list[str]:
+    """What copies of training images among the test images do to the figures, if anything."""
+    leaks = {one["name"]: one["test"]["leaks"] for one in variations}
+    known = next(iter(leaks.values()))
+    if known is None and test_came_with_data:
+        return [
+            "The test images came with the data set, and copies of training images among them were "
+            "not looked for. Where there are any, the test accuracy is too high."
+        ]
+    if known is None or (not known["images"] and not test_came_with_data):
+        return []
+    if not known["images"]:
+        return [
+            "Among the test images no copy of a training image was found. One that was turned, "
+            "cropped by more than a few pixels or drawn over can have been missed."
+        ]
+    images, all_images = known["images"], variations[0]["test"]["images"]
+    if images == all_images:
+        return [
+            f"All {images:,} test images have a copy among the training images: the test accuracy "
+            "says nothing of new images."
+        ]
+    has = "has a copy" if images == 1 else "have copies"
+    told = [
+        f"{100 * leaks[one['name']]['accuracy_without']:.2f}% for “{one['name']}” "
+        f"(with them {100 * one['test']['accuracy']:.2f}%)"
+        for one in variations[:_TOLD]
+    ]
+    rest = "; the others are in the table of models" if len(variations) > _TOLD else ""
+    return [
+        f"{images:,} of {all_images:,} test images {has} among the training images, so the test "
+        f"accuracy can be too high. Without them it is {', '.join(told)}{rest}."
+    ]

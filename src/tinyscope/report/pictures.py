@@ -6,6 +6,7 @@ import io
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset
+from tinyscope.data.decoding import resized
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -20,6 +21,23 @@ def data_uri(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def sprite_sheet(images: np.ndarray, *, columns: int, tile: int) -> str:
+    """All images on one picture, row by row, as a data URI; smaller by far than one URI each.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        columns: images side by side.
+        tile: side in pixels that each is brought to.
+    """
+    small = resized(images, height=tile, width=tile)
+    rows = -(-len(small) // columns)
+    channels = small.shape[3]
+    sheet = np.zeros((rows * columns, tile, tile, channels), np.uint8)
+    sheet[: len(small)] = small
+    grid = sheet.reshape(rows, columns, tile, tile, channels).swapaxes(1, 2)
+    return data_uri(grid.reshape(rows * tile, columns * tile, channels))
 
 
 class Album:

@@ -9,11 +9,13 @@ import numpy as np
 from tinyscope import __version__
 from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.review import NOT_REVIEWED, ReviewCounts
 from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.plan.study import Study
+from tinyscope.report.leaks import leaked_test_rows
 from tinyscope.report.limits import limits
 from tinyscope.report.pictures import Album
 from tinyscope.report.variation_block import evaluations, variation_block
@@ -42,6 +44,8 @@ def summarise(
     recipes_changed: Mapping[str, dict[str, Any]],
     test_came_with_data: bool,
     cut_to_budget: str = "",
+    reviewed: ReviewCounts = NOT_REVIEWED,
+    inspection: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a study found, ready for `json.dump` and for `page.render`.
 
@@ -52,6 +56,9 @@ def summarise(
         recipes_changed: for each variation, the recipe keys that differ from the base.
         cut_to_budget: what a time budget has taken from the study, for people; empty for nothing.
         test_came_with_data: whether the test split is the source's own and not cut from it here.
+        reviewed: what a review file has changed of the images.
+        inspection: what the images look like and what is wrong with them, as
+            `inspection.inspect` sums it up; None where they were not looked at.
 
     Raises:
         DataError: there is no run or no test split, or a run's predictions do not fit the images.
@@ -65,6 +72,7 @@ def summarise(
             f"{'no' if splits.test is None else 'a'} test split; a report needs both."
         )
     album = Album()
+    leaked = leaked_test_rows(inspection["findings"]) if inspection else None
     variations, candidates, on_test = [], [], {}
     for name, group in by_variation.items():
         group.sort(key=lambda run: run.seed)
@@ -78,6 +86,7 @@ def summarise(
                 test_images=splits.test,
                 changes=recipes_changed.get(name, {}),
                 published_accuracy=study.published.get(name),
+                leaked=leaked,
                 album=album,
             )
         )
@@ -94,7 +103,7 @@ def summarise(
         "toml": study.as_toml(),
         "cut_to_budget": cut_to_budget,
     }
-    data = data_block(splits, album)
+    data = data_block(splits, album) | {"review": reviewed._asdict()}
     return {
         "format": FORMAT,
         "tinyscope": __version__,
@@ -102,6 +111,7 @@ def summarise(
         "study": about,
         "recommended": _recommended(choice, variations),
         "data": data,
+        "inspection": None if inspection is None else dict(inspection),
         "variations": variations,
         "comparisons": {
             "level": LEVEL,

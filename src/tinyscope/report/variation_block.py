@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import DataError
 from tinyscope.evaluation.evaluation import Evaluation
@@ -47,6 +49,7 @@ def variation_block(
     test_images: ImageDataset,
     changes: dict[str, Any],
     published_accuracy: float | None,
+    leaked: Sequence[int] | None,
     album: Album,
 ) -> dict[str, Any]:
     """Everything a report says of one variation.
@@ -58,6 +61,7 @@ def variation_block(
         test_images: where the pictures of mistakes come from.
         changes: recipe keys that differ from the study's base, with their values.
         published_accuracy: test accuracy that others published, as a fraction.
+        leaked: rows of the test images that copy one that was learnt from; None where unknown.
         album: takes the pictures.
     """
     first = runs[0]
@@ -74,7 +78,9 @@ def variation_block(
         "images_per_second": fmean(run.result["images_per_second"] for run in runs),
         "epochs_run": [run.result["epochs_run"] for run in runs],
         "validation": None if validation is None else _split_block(runs, validation),
-        "test": _split_block(runs, test) | _pictured(test[0], test_images, album),
+        "test": _split_block(runs, test)
+        | {"leaks": _leaks(test, leaked)}
+        | _pictured(test[0], test_images, album),
         "published_accuracy": published_accuracy,
         "runs": [
             _run_block(run, on_test, None if validation is None else validation[place])
@@ -102,6 +108,21 @@ def _split_block(runs: Sequence[Run], found: Sequence[Evaluation]) -> dict[str, 
         "image_interval": list(shipped.image_interval),
         "per_class": shipped.per_class(),
         "confusion": shipped.matrix.tolist(),
+    }
+
+
+def _leaks(found: Sequence[Evaluation], leaked: Sequence[int] | None) -> dict[str, Any] | None:
+    """Accuracy on the test images that have a copy among those learnt from, and on the others."""
+    if leaked is None:
+        return None
+    among = np.zeros(len(found[0].labels), bool)
+    among[list(leaked)] = True
+    return {
+        "images": int(among.sum()),
+        "accuracy": fmean(one.right[among].mean() for one in found) if among.any() else None,
+        "accuracy_without": fmean(one.right[~among].mean() for one in found)
+        if not among.all()
+        else None,
     }
 
 

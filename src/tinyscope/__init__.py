@@ -8,11 +8,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tinyscope.api import compare as compare
     from tinyscope.api import evaluate as evaluate
+    from tinyscope.api import explore as explore
     from tinyscope.api import run as run
     from tinyscope.data.catalogue import load as load
     from tinyscope.data.dataset import ImageDataset as ImageDataset
     from tinyscope.data.dataset import Splits as Splits
     from tinyscope.evaluation.evaluation import Evaluation as Evaluation
+    from tinyscope.inspection.inspection import Inspection as Inspection
     from tinyscope.plan.recipe import Recipe as Recipe
     from tinyscope.plan.recipe_book import recipe as recipe
     from tinyscope.plan.study import Study as Study
@@ -30,12 +32,14 @@ _HOMES = {
     "Classifier": "shipping.classifier",
     "Evaluation": "evaluation.evaluation",
     "ImageDataset": "data.dataset",
+    "Inspection": "inspection.inspection",
     "Recipe": "plan.recipe",
     "Run": "runs.run",
     "Splits": "data.dataset",
     "Study": "plan.study",
     "compare": "api",
     "evaluate": "api",
+    "explore": "api",
     "load": "data.catalogue",
     "load_classifier": "shipping.classifier",
     "recipe": "plan.recipe_book",

@@ -1,17 +1,19 @@
 """The verbs of the Python package that join several parts: run, evaluate, compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from tinyscope.data.batches import Batches
+from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.errors import InputError
 from tinyscope.evaluation.comparison import Comparison, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.predict import as_array, predict_logits
+from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.models.zoo import NAMES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
@@ -54,6 +56,33 @@ def run(
     return run_study(
         asked, data, out=Path(out) if out is not None else None, budget=budget, listener=listener
     )
+
+
+def explore(
+    data: Splits | str | Path,
+    *,
+    size: int | None = None,
+    training: bool = True,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Inspection:
+    """Looks at images before anything is learnt from them: what they are like, and what is wrong.
+
+    Args:
+        data: loaded images, a name, or a path. Loaded images have no files that could be looked at.
+        size: the side that images of a name or a path are brought to.
+        training: whether models are trained for it: for labels that are probably wrong, for easy
+            and hard classes, for valid augmentations.
+        on_stage: is told what is looked at next, as a phrase.
+
+    Raises:
+        InputError: no such name or path.
+        DataError: there are no images that could be looked at.
+    """
+    if isinstance(data, Splits):
+        return inspect(data, training=training, on_stage=on_stage)
+    on_stage("reading the images")
+    loaded = load(data, size=size, trainable=False)
+    return inspect(loaded, origin=data, training=training, on_stage=on_stage)
 
 
 def evaluate(classifier: Classifier, images: ImageDataset) -> Evaluation:

@@ -195,11 +195,59 @@ def _print_result(result: "StudyResult") -> None:
     print(f"Report: {result.folder / 'report.html'}")
 
 
+@commands.command()
+@click.argument("data")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder of the page and the contact sheets  [default: tinyscope-data/DATA]",
+)
+@click.option(
+    "--write-review",
+    "review",
+    type=click.Path(path_type=Path),
+    help="Also list what could be excluded or relabelled in a table that can be edited (.csv).",
+)
+@click.option("--size", type=int, help="The side in pixels that images are brought to.")
+@click.option("--no-training", is_flag=True, help="Leave out the checks that train a model.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def data(
+    data: str,
+    out: Path | None,
+    review: Path | None,
+    size: int | None,
+    no_training: bool,
+    as_json: bool,
+) -> None:
+    """Explore and check the images of DATA before anything is learnt from them.
+
+    DATA is a name of "tinyscope list datasets" or a path. "tinyscope list checks" says what is
+    looked for. Nothing of DATA is changed.
+    """
+    from tinyscope.api import explore
+    from tinyscope.console import said
+
+    inspection = explore(data, size=size, training=not no_training, on_stage=said)
+    folder = (out or Path("tinyscope-data") / inspection.name).resolve()
+    page = inspection.write(folder)
+    rows = inspection.write_review(review) if review is not None else 0
+    if as_json:
+        print(json.dumps({**inspection.as_dict(), "out": str(folder), "page": str(page)}, indent=1))
+        return
+    for line in inspection.lines():
+        print(line)
+    if review is not None:
+        print(f"Review: {review.resolve()} ({rows:,} rows)")
+    print(f"Page: {page}")
+
+
 @commands.command(name="list")
-@click.argument("kind", type=click.Choice(["studies", "recipes", "models", "datasets", "runs"]))
+@click.argument(
+    "kind", type=click.Choice(["studies", "recipes", "models", "datasets", "checks", "runs"])
+)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def list_(kind: str, folder: Path | None) -> None:
-    """List studies, recipes, models, datasets, or the runs below FOLDER."""
+    """List studies, recipes, models, datasets, checks, or the runs below FOLDER."""
     from tinyscope import listings
 
     if folder is not None and kind != "runs":

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tinyscope.data.dataset import Splits
+from tinyscope.inspection.inspection import Inspection
 from tinyscope.runs.run import Run
 from tinyscope.sweep.local import Listener
 from tinyscope.sweep.planned import Planned
@@ -29,12 +30,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def said(line: str) -> None:
+    """Writes a line to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class PlainProgress(Listener):
     """One line an epoch, as a log file or a pipe wants it."""
 
     def say(self, line: str) -> None:
         """Writes a line to standard error."""
-        print(line, file=sys.stderr, flush=True)
+        said(line)
 
     @contextmanager
     def loading(self, data: str) -> Iterator[None]:
@@ -63,6 +69,24 @@ class PlainProgress(Listener):
                 f"{used:,} of {found:,} images used; the first left out is {first.file}: "
                 f"{first.reason}. The report lists all."
             )
+
+    @contextmanager
+    def inspecting(self) -> Iterator[None]:
+        """One line, but only if it takes long."""
+        line = "looking at the images: copies, faults, shortcuts; kept for the next time"
+        timer = threading.Timer(_SILENT_SECONDS, self.say, [line])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def inspected(self, inspection: Inspection) -> None:
+        """One line for each finding that would falsify results."""
+        for one in inspection.findings:
+            if one["severity"] == "error":
+                told = one["summary"] or f"{len(one['items']):,} items"
+                self.say(f"{one['code']} {one['title'].lower()}: {told.rstrip('.')}")
 
     def planned(self, planned: Planned, seconds: float, cut: str) -> None:
         """What will run, and how long it will about take."""

@@ -49,6 +49,15 @@ def datasets() -> Iterator[str]:
     yield "or a path: a folder of images, a folder of parquet shards, an .npz file"
 
 
+def checks() -> Iterator[str]:
+    """The checks of images, by code, with how bad it is what they find."""
+    from tinyscope.inspection.checks import CHECKS
+
+    yield from _columns(
+        (code, f"{check.severity:<8} {check.title}") for code, check in CHECKS.items()
+    )
+
+
 def runs(folder: Path | None) -> Iterator[str]:
     """The runs below a folder (by default `tinyscope-runs`), with their validation accuracy."""
     from tinyscope.errors import InputError

@@ -11,10 +11,12 @@ from tinyscope.data import splitting
 from tinyscope.data.batches import Batches
 from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import StorageError
 from tinyscope.evaluation.metrics import accuracy
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.files import locked, read_json, replacing, write_json, write_text
+from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
@@ -39,6 +41,13 @@ class Listener:
 
     def data_loaded(self, data: Splits) -> None:
         """The data set is there, its splits cut."""
+
+    def inspecting(self) -> AbstractContextManager[None]:
+        """Entered while the images are looked at; takes a minute for 60,000 at first."""
+        return nullcontext()
+
+    def inspected(self, inspection: Inspection) -> None:
+        """The images have been looked at."""
 
     def planned(self, planned: Planned, seconds: float, cut: str) -> None:
         """What will run, about how long it will take, and what a budget has cut."""
@@ -89,8 +98,14 @@ def run_study(
     check_folder(folder)
     with hears.loading(study.data):
         loaded = load(study.data, size=study.size) if data is None else data
+        reviewed = NOT_REVIEWED
+        if study.review:
+            loaded, reviewed = apply_review(loaded, study.review)
         complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
     hears.data_loaded(complete)
+    with hears.inspecting():
+        inspection = inspect(loaded, origin=study.data if data is None else None, training=False)
+    hears.inspected(inspection)
 
     planned = plan_runs(study, complete, folder)
     unfinished = {run.variation for run in planned.missing}
@@ -120,7 +135,13 @@ def run_study(
             hears.run_starts(run, number, len(missing))
             _carry_out(run, complete, hears)
             hears.run_ends(run)
-        return _report(planned, cut=cut, test_came_with_data=loaded.test is not None)
+        return _report(
+            planned,
+            cut=cut,
+            test_came_with_data=loaded.test is not None,
+            reviewed=reviewed,
+            inspection=inspection,
+        )
 
 
 @contextmanager
@@ -239,7 +260,14 @@ def _answers(run: Run, trained: Trained, part: ImageDataset) -> tuple[Prediction
     return Predictions(answers, part.labels), accuracy(once.argmax(1), part.labels)
 
 
-def _report(planned: Planned, *, cut: str, test_came_with_data: bool) -> StudyResult:
+def _report(
+    planned: Planned,
+    *,
+    cut: str,
+    test_came_with_data: bool,
+    reviewed: ReviewCounts,
+    inspection: Inspection,
+) -> StudyResult:
     """Writes the summary, the page and the recommended model of a finished study."""
     summary = summarise(
         planned.study,
@@ -248,6 +276,8 @@ def _report(planned: Planned, *, cut: str, test_came_with_data: bool) -> StudyRe
         recipes_changed=planned.changes(),
         test_came_with_data=test_came_with_data,
         cut_to_budget=cut,
+        reviewed=reviewed,
+        inspection=inspection.summary,
     )
     folder = planned.folder
     write_json(folder / "summary.json", summary)

@@ -1,4 +1,4 @@
-"""Tests of tinyscope.data.duplicates."""
+"""Tests of tinyscope.data.duplicates and of the copy_* modules that it is made of."""
 
 import io
 from collections.abc import Callable
@@ -6,14 +6,25 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
-from scipy.fft import dctn
 from sklearn.datasets import load_digits
 
-from tinyscope.data import duplicates
+from tinyscope.data import copy_search, duplicates
+from tinyscope.data.copy_alignment import agreement, resampling
+from tinyscope.data.copy_descriptors import Descriptors, projection
+from tinyscope.data.copy_pictures import Pictures
+from tinyscope.data.copy_search import likely_pairs
 from tinyscope.data.dataset import ImageDataset
-from tinyscope.data.duplicates import cached_groups, duplicate_groups
+from tinyscope.data.duplicates import (
+    Copies,
+    cached_copies,
+    cached_groups,
+    copy_groups,
+    duplicate_groups,
+    find_copies,
+)
 
 COUNT = 60
+EACH = 20  # images with each kind of change
 
 
 def scenes(count: int, side: int, *, seed: int = 0) -> np.ndarray:
@@ -44,63 +55,131 @@ def moved(image: np.ndarray, down: int, across: int) -> np.ndarray:
     return np.roll(image, (down, across), axis=(0, 1))
 
 
+def cropped(image: np.ndarray, top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    """Without so many rows and columns, at the old size; what is cropped may differ by axis."""
+    side = len(image)
+    box = (left, top, side - right, side - bottom)
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box))
+
+
 CHANGES = {
     "mirrored": lambda image: image[:, ::-1],
     "recompressed": recompressed,
     "darker": enhanced(ImageEnhance.Brightness, 0.7),
     "brighter": enhanced(ImageEnhance.Brightness, 1.25),
     "less contrast": enhanced(ImageEnhance.Contrast, 0.7),
-    "shifted": lambda image: moved(image, len(image) // 32, -len(image) // 32),
+    "less colour": enhanced(ImageEnhance.Color, 0.5),
+    "in other colours": lambda image: (image * [1.0, 0.8, 0.9] + [0, 20, 10]).astype(np.uint8),
+    "shifted": lambda image: moved(image, 3, -3),
+    "shifted by half a pixel": lambda image: cropped(image, 1, 1, 0, 0),
+    "cropped": lambda image: cropped(image, 2, 1, 2, 3),
+    "squeezed": lambda image: cropped(image, 3, 0, 2, 0),
     "mirrored, shifted and recompressed": lambda image: recompressed(moved(image[:, ::-1], 1, 0)),
 }
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.fixture(scope="module")
+def changed() -> tuple[np.ndarray, Copies]:
+    """Images and a copy of each at each kind of change; what is found among them."""
+    images = scenes(EACH * len(CHANGES), 32)
+    changes = np.repeat(list(CHANGES.values()), EACH)
+    copies = np.stack([change(image) for change, image in zip(changes, images, strict=True)])
+    return images, find_copies([images, copies])
+
+
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_copy_shares_the_group_of_its_original(change, side):
-    images = scenes(COUNT, side)
-    copies = np.stack([CHANGES[change](image) for image in images])
+def test_a_changed_copy_is_found(change, changed):
+    _, copies = changed
+    start = EACH * list(CHANGES).index(change)
+    of_this = (copies.left >= start) & (copies.left < start + EACH)
+    assert of_this.sum() > 0.8 * EACH
+    assert (copies.mirrored[of_this] == change.startswith("mirrored")).all()
 
-    groups = duplicate_groups(np.concatenate([images, copies]))
 
-    np.testing.assert_array_equal(groups[:COUNT], np.arange(COUNT))
-    found = groups[COUNT:] == np.arange(COUNT)
-    assert found.mean() > 0.75
-    np.testing.assert_array_equal(groups[COUNT:][~found], np.arange(COUNT, 2 * COUNT)[~found])
+def test_pairs_are_of_copies_only_and_stand_once_in_order(changed):
+    images, copies = changed
+    np.testing.assert_array_equal(copies.right, copies.left + len(images))
+    assert (np.diff(copies.left) > 0).all()
+    assert not copies.exact.any()
+    assert ((copies.score > 0.6) & (copies.score < 1)).all()
+    kinds = [part.dtype for part in copies]
+    assert kinds == [np.int64, np.int64, np.bool_, np.float32, np.bool_]
+
+
+def test_copies_of_large_photos_are_found_at_reduced_size():
+    images = scenes(COUNT, 80)[:, 10:74]  # oblong
+    copies = np.stack([recompressed(moved(image[:, ::-1], 3, 0)) for image in images])
+    found = find_copies([images, copies])
+    np.testing.assert_array_equal(found.right, found.left + COUNT)
+    assert len(found.left) > 0.9 * COUNT
+    assert found.mirrored.all()
+
+
+def test_grey_images_are_compared_too():
+    images = scenes(COUNT, 44)[:, 10:40, :, :1]
+    groups = duplicate_groups(np.concatenate([images, images[:, :, ::-1]]))
+    assert (groups[COUNT:] == np.arange(COUNT)).mean() > 0.9
     assert groups.dtype == np.int64
 
 
-def test_shifts_of_a_photo_by_up_to_three_pixels_are_found_at_full_size():
-    images = scenes(COUNT, 64)
-    copies = np.stack([moved(image, 3, 0) for image in images])
-    groups = duplicate_groups(np.concatenate([images, copies]))
-    assert (groups[COUNT:] == np.arange(COUNT)).mean() > 0.8
+def test_different_scenes_are_no_copies():
+    assert len(find_copies([scenes(500, 32)]).left) == 0
 
 
-def test_grey_and_oblong_images_are_compared_too():
-    images = scenes(COUNT, 60)[:, 10:54, :, :1]
-    copies = images[:, :, ::-1]
-    groups = duplicate_groups(np.concatenate([images, copies]))
-    assert (groups[COUNT:] == np.arange(COUNT)).mean() > 0.9
-
-
-def test_different_scenes_each_have_a_group_of_their_own():
-    np.testing.assert_array_equal(duplicate_groups(scenes(600, 32)), np.arange(600))
-
-
-def test_digits_that_merely_look_alike_are_no_copies():
+@pytest.mark.parametrize("side", [8, 28])
+def test_digits_that_merely_look_alike_are_no_copies_and_their_mirror_images_are(side):
     digits = (load_digits().images * 255 / 16).round().astype(np.uint8)
-    np.testing.assert_array_equal(duplicate_groups(digits[..., None]), np.arange(1797))
+    large = np.stack([np.asarray(Image.fromarray(each).resize((side, side))) for each in digits])
+    planted = np.arange(0, 1797, 60)
+    copies = large[planted][:, :, ::-1]
 
-    large = np.stack([np.asarray(Image.fromarray(digit).resize((28, 28))) for digit in digits])
-    assert len(set(duplicate_groups(large[..., None]).tolist())) > 1780
+    found = find_copies([large[..., None], copies[..., None]])
+
+    np.testing.assert_array_equal(found.left, planted[found.right - 1797])
+    assert len(found.left) >= len(planted) - 2
+    assert found.mirrored.all()
 
 
-def test_images_of_equal_pixels_share_a_group_however_small_flat_or_many_they_are():
-    images = np.zeros((9, 3, 2, 1), np.uint8)
-    images[[2, 5]] = 200
-    images[7, 0, 0] = 1
-    assert duplicate_groups(images).tolist() == [0, 0, 2, 0, 0, 2, 0, 7, 0]
+def test_images_of_equal_pixels_are_each_paired_with_the_first_across_parts():
+    first, second = np.zeros((5, 3, 2, 1), np.uint8), np.zeros((4, 3, 2, 1), np.uint8)
+    first[2] = second[0] = 200
+    second[2, 0, 0] = 1
+    found = find_copies([first, second])
+    pairs = list(zip(found.left.tolist(), found.right.tolist(), strict=True))
+    assert pairs == [(0, 1), (0, 3), (0, 4), (0, 6), (0, 8), (2, 5)]
+    assert found.exact.all()
+    assert (found.score == 1).all()
+    assert copy_groups(found, 9).tolist() == [0, 0, 2, 0, 0, 2, 0, 7, 0]
+
+
+def test_an_exact_copy_shares_the_group_of_the_near_copies_of_its_twin():
+    images = scenes(COUNT, 32)
+    images[[7, 9]] = images[3]
+    images[20] = images[3, :, ::-1]
+    found = find_copies([images[:10], images[10:]])
+    pairs = list(zip(found.left.tolist(), found.right.tolist(), strict=True))
+    assert pairs == [(3, 7), (3, 9), (3, 20)]
+    assert found.exact.tolist() == [True, True, False]
+    assert found.mirrored.tolist() == [False, False, True]
+    assert (duplicate_groups(images)[[3, 7, 9, 20]] == 3).all()
+
+
+def test_parts_count_as_one_array_in_memory_or_mapped(tmp_path, monkeypatch):
+    images = scenes(150, 32)
+    images[100:] = images[:50, :, ::-1]
+    expected = find_copies([images])
+    assert len(expected.left) > 40
+
+    mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (90, 32, 32, 3))
+    mapped[:] = images[60:]
+    monkeypatch.setattr(copy_search, "_ROWS", 17)
+    monkeypatch.setattr(copy_search, "_COLUMNS", 23)
+    monkeypatch.setattr(duplicates, "_PAIRS", 5)
+    found = find_copies([images[:60], images[:0], mapped])
+
+    for name in ("left", "right", "mirrored", "exact"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_allclose(found.score, expected.score, atol=1e-3)
 
 
 def test_flat_images_do_not_join_others_that_are_merely_dark():
@@ -120,50 +199,115 @@ def test_silhouettes_on_clear_skies_are_no_copies_of_each_other():
     np.testing.assert_array_equal(duplicate_groups(images), np.arange(8))
 
 
-def test_groups_do_not_depend_on_blocks_or_on_memory_mapping(tmp_path, monkeypatch):
-    images = scenes(150, 32)
-    images[100:] = images[:50, :, ::-1]
-    expected = duplicate_groups(images)
-    assert len(set(expected.tolist())) < 110
+def test_the_agreement_of_a_stretched_and_shifted_picture_is_nearly_that_of_itself():
+    pictures = scenes(20, 40)[..., 0].astype(np.float32)
+    stretch, shift = np.full(20, 0.15, np.float32), np.full(20, 2.5, np.float32)
+    rows, _ = resampling(stretch, shift, 40)
+    columns, _ = resampling(-stretch / 2, -shift, 40)
+    moved = rows @ pictures @ columns.transpose(0, 2, 1)
+    inner = slice(4, 36)
 
-    mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, images.shape)
-    mapped[:] = images
-    monkeypatch.setattr(duplicates, "_ROWS", 17)
-    monkeypatch.setattr(duplicates, "_COLUMNS", 23)
-    monkeypatch.setattr(duplicates, "_PAIRS", 5)
+    agreed = agreement(pictures[:, inner, inner], moved[:, inner, inner])
 
-    np.testing.assert_array_equal(duplicate_groups(mapped), expected)
-
-
-def test_the_spectrum_is_scipys_cosine_transform_weighted_by_frequency():
-    grey = np.random.default_rng(0).integers(0, 256, (5, 20, 32)).astype(np.uint8)
-    down, across = np.mgrid[:6, :6]
-    expected = dctn(grey.astype(float), axes=(1, 2), norm="ortho")[:, :6, :6]
-    expected *= np.hypot(down, across)
-    expected /= np.sqrt((expected**2).sum((1, 2), keepdims=True))
-
-    even, odd = duplicates._spectra(grey)
-
-    np.testing.assert_allclose(odd, expected[:, :, 1::2].reshape(5, -1), atol=1e-6)
-    np.testing.assert_allclose(even, expected[:, :, 0::2].reshape(5, -1)[:, 1:], atol=1e-6)
+    assert agreed.min() > 1
+    assert (
+        agreement(pictures[:, inner, inner], np.roll(moved, 1, axis=0)[:, inner, inner]).max() < 0.5
+    )
 
 
-def test_averaging_conserves_the_mean_of_any_length():
-    for length in (1, 31, 32, 33, 50, 64, 100):
-        rows = duplicates._averaging(length)
-        assert len(rows) == min(length, 32)
-        np.testing.assert_allclose(rows.sum(axis=1), 1, rtol=1e-6)
-        np.testing.assert_allclose(rows.sum(axis=0), len(rows) / length, rtol=1e-5)
+def test_resampling_takes_each_pixel_from_its_place():
+    line = np.arange(5, dtype=np.float32) ** 2
+    rows, inside = resampling(np.float32([0, 0.5]), np.float32([1, 0]), 5)
+    np.testing.assert_allclose(rows @ line, [[1, 4, 9, 16, 16], [0, 0.5, 4, 12.5, 16]])
+    np.testing.assert_array_equal(inside, [[1, 1, 1, 1, 0], [0, 1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 20, 3), (32, 32, 3)])
+def test_mirroring_turns_the_sign_of_the_odd_numbers_alone(shape):
+    pictures = np.random.default_rng(0).uniform(0, 255, (30, *shape)).astype(np.float32)
+    found = projection(pictures)
+    one, other = found.describe(pictures), found.describe(pictures[:, :, ::-1])
+    np.testing.assert_allclose(other.even, one.even, atol=1e-3)
+    np.testing.assert_allclose(other.odd, -one.odd, atol=1e-3)
+    np.testing.assert_allclose(other.own, one.own, atol=1e-2)
+
+
+def random_descriptors(count: int) -> Descriptors:
+    """Every third image is near the one before it, mirrored or not."""
+    random = np.random.default_rng(0)
+    even, odd = random.normal(size=(2, count, 6)).astype(np.float32)
+    near = np.arange(2, count, 3)
+    even[near] = even[near - 1] + random.normal(0, 0.05, (len(near), 6))
+    odd[near] = odd[near - 1] * random.choice([-1, 1], (len(near), 1))
+    own = -((even**2).sum(axis=1) + (odd**2).sum(axis=1)) / 2
+    return Descriptors(even, odd, own)
+
+
+def brute_force(descriptors: Descriptors) -> dict[tuple[int, int], tuple[float, bool]]:
+    even, odd, own = (part.astype(np.float64) for part in descriptors)
+    likeness = {}
+    for left in range(len(own)):
+        for right in range(left + 1, len(own)):
+            turned = odd[left] @ odd[right]
+            value = even[left] @ even[right] + abs(turned) + own[left] + own[right]
+            likeness[left, right] = value, turned < 0
+    return likeness
+
+
+def test_the_likeliest_pairs_are_those_of_brute_force():
+    descriptors = random_descriptors(200)
+    found = likely_pairs(descriptors)
+    likeness = brute_force(descriptors)
+    expected = sorted(likeness, key=lambda pair: -likeness[pair][0])[: len(found.left)]
+
+    pairs = list(zip(found.left.tolist(), found.right.tolist(), strict=True))
+    assert 3.5 * 200 < len(pairs) < 4.5 * 200
+    assert set(pairs) == set(expected)
+    np.testing.assert_allclose(found.likeness, [likeness[pair][0] for pair in pairs], atol=1e-4)
+    assert found.mirrored.tolist() == [likeness[pair][1] for pair in pairs]
+    assert (np.diff(found.likeness) <= 0).all()
+
+
+def test_search_in_cells_finds_nearly_all_pairs_of_brute_force_and_no_others(monkeypatch):
+    descriptors = random_descriptors(600)
+    expected = likely_pairs(descriptors)
+    monkeypatch.setattr(copy_search, "_EXHAUSTIVE", 0)
+    monkeypatch.setattr(copy_search, "_CELL", 20)
+    found = likely_pairs(descriptors)
+
+    def as_set(pairs):
+        return set(
+            zip(pairs.left.tolist(), pairs.right.tolist(), pairs.mirrored.tolist(), strict=True)
+        )
+
+    assert len(as_set(found)) == len(found.left)
+    assert as_set(found) <= as_set(expected)
+    assert len(as_set(found)) > 0.9 * len(as_set(expected))
+    near = {(row - 1, row) for row in range(2, 600, 3)}
+    assert near <= {pair[:2] for pair in as_set(found)}
+
+
+def test_images_are_reduced_to_means_of_the_pixels_that_they_cover():
+    image = np.random.default_rng(0).integers(0, 256, (3, 64, 48, 3)).astype(np.uint8)
+    reduced = Pictures([image[:1], image[1:]]).reduced(np.array([0, 2]))
+    assert reduced.shape == (2, 32, 32, 3)
+    pairs = image[[0, 2]].reshape(2, 32, 2, 48, 3).mean(axis=2)
+    wide = pairs.repeat(2, axis=2).reshape(2, 32, 32, 3, 3).mean(axis=3)
+    np.testing.assert_allclose(reduced, wide, rtol=1e-5)
 
 
 def test_a_chain_of_pairs_is_one_group_named_by_its_first_row():
-    groups = duplicates._joined(np.arange(7), np.array([5, 1, 3]), np.array([6, 5, 4]))
-    assert groups.tolist() == [0, 1, 2, 3, 3, 1, 1]
+    left, right = np.array([5, 1, 3]), np.array([6, 5, 4])
+    none = np.zeros(3, bool)
+    copies = Copies(left, right, none, np.ones(3, np.float32), none)
+    assert copy_groups(copies, 7).tolist() == [0, 1, 2, 3, 3, 1, 1]
 
 
-def test_no_image_and_one_image_are_fine():
-    assert duplicate_groups(np.zeros((0, 32, 32, 3), np.uint8)).tolist() == []
-    assert duplicate_groups(scenes(1, 32)).tolist() == [0]
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_image_and_one_image_are_fine(count):
+    images = scenes(2, 32)[:count]
+    assert duplicate_groups(images).tolist() == list(range(count))
+    assert len(find_copies([images, images[:0]]).left) == 0
 
 
 @pytest.fixture
@@ -173,14 +317,21 @@ def dataset() -> ImageDataset:
     return ImageDataset(images, np.zeros(20, np.int64), ("a", "b"), "train", "scenes")
 
 
-def test_groups_are_computed_once_for_the_same_images(dataset, tmp_path, monkeypatch):
+def test_pairs_are_computed_once_for_the_same_images(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path))
-    first = cached_groups(dataset)
-    assert [file.suffix for file in (tmp_path / "duplicates").iterdir()] == [".npy"]
-    monkeypatch.setattr(duplicates, "duplicate_groups", None)  # not asked again
+    other = dataset.select(np.arange(3, 9), split="test")
+    first = cached_copies([dataset, other])
+    groups = cached_groups(dataset)
+    assert [file.suffix for file in (tmp_path / "duplicates").iterdir()] == [".npy", ".npy"]
+    monkeypatch.setattr(duplicates, "find_copies", None)  # not asked again
 
-    np.testing.assert_array_equal(cached_groups(dataset), first)
-    assert first[19] == 3
+    for stored, computed in zip(cached_copies([dataset, other]), first, strict=True):
+        np.testing.assert_array_equal(stored, computed)
+        assert stored.dtype == computed.dtype
+    assert first.right.tolist() == [19, 20, 21, 22, 23, 24, 25]
+    assert first.left.tolist() == [3, 3, 4, 5, 6, 7, 8]
+    np.testing.assert_array_equal(cached_groups(dataset), groups)
+    assert groups[19] == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged", np.arange(3).tobytes()])
@@ -188,10 +339,11 @@ def test_a_damaged_cache_file_is_replaced(dataset, tmp_path, monkeypatch, conten
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path))
     expected = cached_groups(dataset)
     (file,) = (tmp_path / "duplicates").iterdir()
+    whole = file.read_bytes()
     file.write_bytes(content)
 
     np.testing.assert_array_equal(cached_groups(dataset), expected)
-    np.testing.assert_array_equal(np.load(file), expected)
+    assert file.read_bytes() == whole
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(dataset, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ from tinyscope.data.catalogue import load
 from tinyscope.data.copy_alignment import agreement
 from tinyscope.data.copy_descriptors import GREY
 from tinyscope.data.copy_pictures import Pictures
-from tinyscope.data.dataset import Splits
+from tinyscope.data.dataset import ImageDataset
 from tinyscope.data.duplicates import Copies, find_copies
 from tinyscope.evaluation.intervals import wilson
 
@@ -49,15 +49,16 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
 
     splits = load(asked.data)
-    if splits.test is None:
+    train, test = splits.train, splits.test
+    if test is None:
         sys.exit(f"{asked.data} has no test split.")
     before = _peak()
     start, processor = time.perf_counter(), time.process_time()
-    copies = find_copies([splits.train.images, splits.test.images])
+    copies = find_copies([train.images, test.images])
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    leaks = _leaks(copies, len(splits.train))
+    leaks = _leaks(copies, len(train))
     lines = [
-        f"- {len(splits.train) + len(splits.test):,} images, {seconds:.0f} s "
+        f"- {len(train) + len(test):,} images, {seconds:.0f} s "
         f"({processor:.0f} s of processors), peak memory {_peak() - before:,.0f} MB beside them.",
         f"- {len(leaks):,} pairs of a test image and a training image, of "
         f"{len({row['test'] for row in leaks}):,} test images.",
@@ -72,10 +73,10 @@ def main() -> None:
         chosen = [{**row, "number": number} for number, row in enumerate(chosen)]
         _write(asked.out / f"{name}-drawn.csv", chosen)
         for sheet in range(0, len(chosen), COLUMNS * ROWS):
-            picture = _sheet(splits, chosen[sheet : sheet + COLUMNS * ROWS])
+            picture = _sheet(train, test, chosen[sheet : sheet + COLUMNS * ROWS])
             picture.save(asked.out / f"{name}-{sheet:03}.png")
     if asked.truth:
-        lines += _recall(splits, leaks, asked.truth, asked.out)
+        lines += _recall(train, test, leaks, asked.truth, asked.out)
     for path in asked.judged:
         lines.append(_precision(path, len(surest)))
     (asked.out / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -98,7 +99,7 @@ def _leaks(copies: Copies, train: int) -> list[dict]:
     ]
 
 
-def _sheet(splits: Splits, rows: list[dict]) -> Image.Image:
+def _sheet(train: ImageDataset, test: ImageDataset, rows: list[dict]) -> Image.Image:
     width, height = 2 * SIDE + 14, SIDE + 18
     sheet = Image.new("RGB", (COLUMNS * width, -(-len(rows) // COLUMNS) * height), "white")
     draw = ImageDraw.Draw(sheet)
@@ -106,15 +107,15 @@ def _sheet(splits: Splits, rows: list[dict]) -> Image.Image:
         x, y = place % COLUMNS * width, place // COLUMNS * height
         mirrored = " mirrored" if row["mirrored"] else ""
         draw.text((x, y), f"{row['number']}: {row['score']:.3f}{mirrored}", fill="black")
-        for side, image in enumerate(
-            (splits.train.images[row["train"]], splits.test.images[row["test"]])
-        ):
+        for side, image in enumerate((train.images[row["train"]], test.images[row["test"]])):
             large = Image.fromarray(image.squeeze()).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             sheet.paste(large, (x + side * (SIDE + 2), y + 14))
     return sheet
 
 
-def _recall(splits: Splits, leaks: list[dict], truth: Path, out: Path) -> list[str]:
+def _recall(
+    train: ImageDataset, test: ImageDataset, leaks: list[dict], truth: Path, out: Path
+) -> list[str]:
     found = {(row["test"], row["train"]) for row in leaks}
     with truth.open(newline="", encoding="utf-8") as file:
         listed = [{key: int(value) for key, value in row.items()} for row in csv.DictReader(file)]
@@ -129,7 +130,7 @@ def _recall(splits: Splits, leaks: list[dict], truth: Path, out: Path) -> list[s
         )
     for row in listed:
         if (row["test_index"], row["other_index"]) not in found:
-            value = _agreed(splits, row["other_index"], row["test_index"])
+            value = _agreed(train.images[[row["other_index"]]], test.images[[row["test_index"]]])
             missed.append(
                 {
                     "test": row["test_index"],
@@ -142,10 +143,9 @@ def _recall(splits: Splits, leaks: list[dict], truth: Path, out: Path) -> list[s
     return lines
 
 
-def _agreed(splits: Splits, train: int, test: int) -> float:
+def _agreed(left: np.ndarray, right: np.ndarray) -> float:
     """The agreement of a pair, mirrored or not, were it a candidate."""
-    images = [splits.train.images[[train]], splits.test.images[[test]]]
-    left, right = (Pictures([image]).reduced(np.array([0])) for image in images)
+    left, right = (Pictures([image]).reduced(np.array([0])) for image in (left, right))
     left, right = (
         plane @ GREY if plane.shape[3] == 3 else plane[..., 0] for plane in (left, right)
     )

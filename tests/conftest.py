@@ -38,10 +38,12 @@ def world() -> Splits:
     )
 
 
-@pytest.fixture(autouse=True)
-def _cache_of_its_own(tmp_path_factory, monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory):
     """No test reads or writes the user's cache folder; one process's tests share one."""
-    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYSCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 class Answer(NamedTuple):

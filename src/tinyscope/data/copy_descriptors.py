@@ -123,8 +123,8 @@ def _changed(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
     count, height, width, channels = pictures.shape
     zoom, aspect = random.normal(0, 0.08, count), random.normal(0, 0.04, count)
     down, across = random.uniform(-0.08, 0.08, (2, count))
-    rows, _ = resampling(*_float32(np.expm1(zoom + aspect), down * height), height)
-    columns, _ = resampling(*_float32(np.expm1(zoom - aspect), across * width), width)
+    rows, _ = _stretched(np.expm1(zoom + aspect), down * height, height)
+    columns, _ = _stretched(np.expm1(zoom - aspect), across * width, width)
     planes = rows[:, None] @ pictures.transpose(0, 3, 1, 2) @ columns.transpose(0, 2, 1)[:, None]
     one, each = (count, 1, 1, 1), (count, channels, 1, 1)
     contrast = np.exp(random.normal(0, 0.1, one) + random.normal(0, 0.04, each))
@@ -135,8 +135,10 @@ def _changed(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.clip(planes, 0, 255).transpose(0, 2, 3, 1)
 
 
-def _float32(*arrays: np.ndarray) -> list[np.ndarray]:
-    return [array.astype(np.float32) for array in arrays]
+def _stretched(
+    stretch: np.ndarray, shift: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    return resampling(stretch.astype(np.float32), shift.astype(np.float32), length)
 
 
 def _measured(pictures: np.ndarray) -> np.ndarray:
@@ -155,12 +157,12 @@ def _measured(pictures: np.ndarray) -> np.ndarray:
     # In this order mirroring exchanges the first two, and the last two.
     four = (across, down, (across + down) * half, (down - across) * half)
     pooling = _pooling(height - 2, width - 2, _GRADIENTS)
-    gradients = np.empty((count, 4, 2, pooling.shape[1]), np.float32)
+    directions = np.empty((count, 4, 2, pooling.shape[1]), np.float32)
     for direction, plane in enumerate(four):
         plane = (plane / (np.abs(plane) + np.float32(_SOFT))).reshape(count, -1)
         forth = np.maximum(plane, 0) @ pooling
-        gradients[:, direction] = np.stack([forth, forth - plane @ pooling], axis=1)
-    gradients = gradients.reshape(count, -1)
+        directions[:, direction] = np.stack([forth, forth - plane @ pooling], axis=1)
+    gradients = directions.reshape(count, -1)
     gradients /= np.sqrt((gradients**2).mean(axis=1, keepdims=True)) + np.float32(0.02)
     if channels == 1:
         return np.concatenate([brightness, gradients], axis=1)

@@ -2,7 +2,9 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from itertools import accumulate
+from collections.abc import Iterator
+from itertools import accumulate, product
+from typing import NamedTuple
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.duplicates import Copies
@@ -11,13 +13,15 @@ from tinyscope.inspection.findings import Item, Outcome, Place, image_name
 _KEPT = ("train", "validation", "test")
 """Of two copies in different splits, the one further right here stays."""
 
+_ALL = 50  # equal images up to which each is named with each; of more, each with the first
+
 
 def copy_checks(splits: Splits, copies: Copies) -> dict[str, Outcome]:
     """The outcomes of TS005, TS006, TS007 and TS008.
 
     An item is the image that can go: of two in one split the later one, of two in different splits
-    the one that is trained on; the image that it copies is among its others. Where labels differ,
-    each of the two is an item.
+    the one that is trained on. The images that it copies are its others, the most alike first.
+    Where labels differ, each of the two is an item.
 
     Args:
         splits: as loaded.
@@ -25,36 +29,68 @@ def copy_checks(splits: Splits, copies: Copies) -> dict[str, Outcome]:
     """
     parts = {part.split: part for part in splits.parts()}
     places = _Places(splits)
-    items: dict[str, list[Item]] = {code: [] for code in ("TS005", "TS006", "TS007", "TS008")}
-    twins: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-    for left, right, mirrored, score, exact in zip(
-        *(part.tolist() for part in copies), strict=True
-    ):
+    twins: dict[str, defaultdict[Place, list[_Twin]]] = {
+        code: defaultdict(list) for code in ("TS005", "TS006", "TS007", "TS008")
+    }
+    leaked: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for left, right, mirrored, score, exact in _each(copies):
         kept, gone = sorted((places[left], places[right]), key=_stays_first)
         how = f"{'same pixels as' if exact else 'near copy of'}{' the mirror image of' * mirrored}"
         if kept.split != gone.split:
-            items["TS008"].append(_item(parts, gone, kept, how, score, "exclude"))
-            twins[kept.split, gone.split].add(kept.row)
+            twins["TS008"][gone].append(_Twin(score, kept, how))
+            leaked[kept.split, gone.split].add(kept.row)
         if _class(parts, kept) != _class(parts, gone):
-            items["TS007"] += [
-                _item(parts, kept, gone, how, score, "exclude"),
-                _item(parts, gone, kept, how, score, "exclude"),
-            ]
-        elif kept.split == gone.split and exact:
-            items["TS005"].append(_item(parts, gone, kept, how, score, "exclude"))
+            twins["TS007"][kept].append(_Twin(score, gone, how))
+            twins["TS007"][gone].append(_Twin(score, kept, how))
         elif kept.split == gone.split:
-            items["TS006"].append(_item(parts, gone, kept, how, score, "keep"))
+            twins["TS005" if exact else "TS006"][gone].append(_Twin(score, kept, how))
+    items = {
+        code: [
+            _item(parts, image, its, "keep" if code == "TS006" else "exclude")
+            for image, its in of_code.items()
+        ]
+        for code, of_code in twins.items()
+    }
     outcomes = {code: Outcome(items=found) for code, found in items.items()}
     told = [
         f"{len(rows):,} of {len(parts[kept]):,} {kept} images "
         f"({len(rows) / len(parts[kept]):.1%}) have a copy among the {gone} images"
-        for (kept, gone), rows in sorted(twins.items())
+        for (kept, gone), rows in sorted(leaked.items())
     ]
     if told:
         outcomes["TS008"] = Outcome(items=items["TS008"], summary="; ".join(told) + ".")
     if len(parts) == 1:
         outcomes["TS008"] = Outcome(not_applicable="because there is one split only")
     return outcomes
+
+
+def _each(copies: Copies) -> Iterator[tuple[int, int, bool, float, bool]]:
+    """Every pair, those too that follow from an image whose pixels are those of another.
+
+    Of images with equal pixels only the first one was compared with others.
+    """
+    pairs = list(zip(*(part.tolist() for part in copies), strict=True))
+    same = defaultdict(list)
+    for left, right, _, _, exact in pairs:
+        if exact:
+            same[left].append(right)
+    for left, right, mirrored, score, exact in pairs:
+        yield left, right, mirrored, score, exact
+        if exact:
+            later = same[left][same[left].index(right) + 1 :] if len(same[left]) <= _ALL else []
+            yield from ((right, other, False, 1.0, True) for other in later)
+        else:
+            for one, other in product([left, *same[left]], [right, *same[right]]):
+                if (one, other) != (left, right):
+                    yield one, other, mirrored, score, False
+
+
+class _Twin(NamedTuple):
+    """What an image is a copy of."""
+
+    score: float
+    place: Place
+    how: str
 
 
 class _Places:
@@ -78,15 +114,17 @@ def _class(parts: dict[str, ImageDataset], place: Place) -> str:
     return part.class_names[part.labels[place.row]]
 
 
-def _item(
-    parts: dict[str, ImageDataset], image: Place, other: Place, how: str, score: float, action: str
-) -> Item:
-    label = _class(parts, other)
+def _item(parts: dict[str, ImageDataset], image: Place, twins: list[_Twin], action: str) -> Item:
+    twins = sorted(twins, key=lambda twin: -twin.score)
+    nearest = twins[0]
+    label = _class(parts, nearest.place)
     differs = "" if label == _class(parts, image) else f", which is labelled {label}"
+    more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
+    name = image_name(parts[nearest.place.split], nearest.place.row)
     return Item(
-        detail=f"{how} {image_name(parts[other.split], other.row)}{differs}",
-        score=score,
+        detail=f"{nearest.how} {name}{differs}{more}",
+        score=nearest.score,
         place=image,
-        others=(other,),
+        others=tuple(twin.place for twin in twins),
         action="keep" if image.split == "test" else action,
     )

@@ -13,6 +13,8 @@ from tinyscope.report.pictures import Album, data_uri
 FINDING = 24
 """Pictured items of a finding."""
 
+_OTHERS = 2  # images that are shown beside one that copies them
+
 
 def samples(splits: Splits, means: np.ndarray, album: Album) -> dict[str, Any]:
     """The first images of every class, every 1,000th image, some at random, and class means.
@@ -59,7 +61,7 @@ def shown(finding: Mapping[str, Any], splits: Splits, album: Album) -> list[dict
     for place, item in enumerate(finding["items"]):
         if item["row"] is None:
             continue
-        images = [item, *item["others"]]
+        images = [item, *item["others"][:_OTHERS]]
         found.append(
             {
                 "pictures": [album.place(parts[one["split"]], one["row"]) for one in images],
@@ -75,7 +77,7 @@ def shown(finding: Mapping[str, Any], splits: Splits, album: Album) -> list[dict
 def sheet_entries(
     items: Sequence[Mapping[str, Any]], rows: Sequence[int], splits: Splits
 ) -> list[Entry]:
-    """Items as entries of a contact sheet: the image with its others, score and classes.
+    """Items as entries of a contact sheet: the image, what it is most like, score and classes.
 
     Args:
         items: of a finding, each with an image.
@@ -85,7 +87,7 @@ def sheet_entries(
     parts = {part.split: part for part in splits.parts()}
     return [
         Entry(
-            [parts[one["split"]].images[one["row"]] for one in (item, *item["others"])],
+            [parts[one["split"]].images[one["row"]] for one in (item, *item["others"][:1])],
             f"{item['score']:.2f} {_caption(item)}",
         )
         for item in (items[row] for row in rows)
@@ -93,7 +95,7 @@ def sheet_entries(
 
 
 def _caption(item: Mapping[str, Any]) -> str:
-    names = [one["class"] for one in (item, *item["others"])]
+    names = [one["class"] for one in (item, *item["others"][:1])]
     if item["new_class"]:
         return f"{item['class']}: rather {item['new_class']}?"
     return " | ".join(names)

@@ -234,8 +234,8 @@ def test_reasons_are_sentences_with_figures() -> None:
     assert _verdict(0.95, None, None)[1] == "that is 95% of the skill"
     assert _verdict(0.3, None, None)[1] == "with 30% of the skill left, they are unlike any image"
     assert _verdict(0.7, None, (-0.031, (-0.04, -0.022)))[1] == (
-        "trained with the change, a model of the same cost knows -3.1 points more of the unchanged "
-        "images (95% interval -4.0 to -2.2)"
+        "training with the change moves the accuracy on unchanged images by -3.1 points, at the "
+        "same cost (95% interval -4.0 to -2.2)"
     )
 
 

@@ -97,5 +97,5 @@ def sheet_entries(
 def _caption(item: Mapping[str, Any]) -> str:
     names = [one["class"] for one in (item, *item["others"][:1])]
     if item["new_class"]:
-        return f"{item['class']}: rather {item['new_class']}?"
+        return f"{item['class']} or {item['new_class']}?"
     return " | ".join(names)

@@ -370,8 +370,8 @@ def _verdict(
         return "invalid", f"with {max(kept, 0):.0%} of the skill left, they are unlike any image"
     change, (low, high) = trained
     points = (
-        f"trained with the change, a model of the same cost knows {100 * change:+.1f} points more "
-        f"of the unchanged images (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+        f"training with the change moves the accuracy on unchanged images by {100 * change:+.1f} "
+        f"points, at the same cost (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
     if kept < UNLIKE and low <= 0:
         return ("invalid" if change <= -HARMFUL else "costly"), points

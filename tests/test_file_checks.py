@@ -55,6 +55,13 @@ def test_a_wrong_ending_and_an_animation_are_named(folder):
     ]
 
 
+def test_a_file_beside_the_class_folders_is_odd_and_not_unreadable(folder):
+    Image.new("RGB", (40, 30)).save(folder / "stray.png")
+    outcomes = checked(folder)
+    assert found(outcomes["TS002"]) == [("stray.png", "in no class folder")]
+    assert found(outcomes["TS001"]) == []
+
+
 def test_the_row_of_an_image_is_its_own_though_a_file_before_it_is_left_out(folder):
     (folder / "cat" / "01.png").write_bytes(b"")
     (folder / "cat" / "03.png").rename(folder / "cat" / "03.jpg")

@@ -33,6 +33,9 @@ _CLUTTER_ENDINGS = (
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".rst", ".yaml", ".yml"),
     *(".html", ".htm", ".log", ".ini", ".toml", ".py", ".ipynb", ".parquet", ".npz", ".npy"),
 )
+IN_NO_CLASS = "in no class folder"
+"""Why a file that lies beside the class folders is left out."""
+
 _MEASURED = 20_000  # images; half a million would take 40 s
 
 
@@ -167,7 +170,7 @@ def _order(role_and_name: tuple[str, str]) -> int:
 def _classes(folder: Path, below: str, odd: list[LeftOut]) -> dict[str, list[str]]:
     """The images of every class folder, and in `odd` what is neither clutter nor in a class."""
     names, stray = _listed(folder, below, odd)
-    odd += [LeftOut(file, "in no class folder") for file in stray]
+    odd += [LeftOut(file, IN_NO_CLASS) for file in stray]
     above = frozenset({_identity(folder), _identity(folder / below)})
     return {
         name: _images(folder, f"{below}/{name}" if below else name, odd, above) for name in names

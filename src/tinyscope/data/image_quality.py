@@ -248,7 +248,7 @@ FAINT = 14.0  # levels of `spread`: at 0.12 of its brightness no photo has more 
 BLURRED = 2.0  # deviations of `blur`, at least
 OUTLYING, APART = 2.7, 0.9  # times what images lie apart above the median; what they do at least
 PIXELATED = 0.3  # 0.5 or more when enlarged by repeating pixels, a photo at most 0.13
-FEW, COLOURS_OF_FEW = 0.02, 30  # share of pixels off the one level; levels of `spread`
+FEW = 0.04  # share of pixels off the one level: no image of CIFAR has so few, a thin line has 0.03
 SMOOTH = 5.0  # levels of `detail`: gradients with noise of 2 levels have up to 4.9
 NOISE = 0.4  # `correlation`: noise, JPEG or not, nearly always has less than 0.25, photos 0.51
 UNLIKE = 0.15  # of what the median image has: where a whole set is smooth or flat, none is named
@@ -332,7 +332,7 @@ def low_information(properties: ImageProperties) -> Detection:
     spread = np.maximum(properties.spread, 1e-6)
     worst = np.min(
         [
-            np.maximum(few / max(few_limit, 1e-6), spread / COLOURS_OF_FEW),
+            few / max(few_limit, 1e-6),
             np.maximum(properties.detail / max(detail_limit, 1e-6), 2 * properties.detail / spread),
             np.maximum(properties.correlation, 0) / noise_limit,
         ],

@@ -24,10 +24,11 @@ CHECKS: dict[str, Check] = {
         "Save them anew from their source, or delete them.",
     ),
     "TS002": Check(
-        "Files that are not what their names say",
+        "Odd files: misnamed, animated, or in no class folder",
         "note",
-        "Other programs go by the ending and fail, or read one frame of an animation.",
-        "Rename them, or export single pictures.",
+        "Other programs go by the ending and fail; of an animation one frame is used; a file "
+        "without a class is not used at all.",
+        "Rename or move them, or export single pictures.",
     ),
     "TS003": Check(
         "Images of an unusual size or shape",

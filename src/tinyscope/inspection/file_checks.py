@@ -1,4 +1,4 @@
-"""Checks of files: unreadable (TS001), misnamed (TS002), of odd size (TS003) or mode (TS004)."""
+"""Checks of files: unreadable (TS001), odd (TS002), of odd size (TS003) or mode (TS004)."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyscope.data.dataset import Splits
 from tinyscope.data.file_facts import FileFacts
+from tinyscope.data.image_folder import IN_NO_CLASS
 from tinyscope.inspection.findings import Item, Outcome, Place
 
 NO_FILES = "because the images are stored as arrays, not as image files"
@@ -41,13 +42,16 @@ def file_checks(splits: Splits, facts: Mapping[str, FileFacts]) -> dict[str, Out
         splits: as loaded.
         facts: of all files that were found, by split; empty where there are none.
     """
-    outcomes = {"TS001": _unreadable(splits)}
+    stray, unreadable = _left_out(splits)
+    read = sum(len(part) for part in splits.parts())
+    summary = f"{read:,} of {read + len(unreadable):,} files could be read."
+    outcomes = {"TS001": Outcome(items=unreadable, summary=summary)}
     if not facts:
         nothing = Outcome(not_applicable=NO_FILES)
         return outcomes | dict.fromkeys(("TS002", "TS003", "TS004"), nothing)
     rows = {part.split: _rows(part.files) for part in splits.parts()}
     return outcomes | {
-        "TS002": Outcome(items=list(_misnamed(facts, rows))),
+        "TS002": Outcome(items=[*stray, *_misnamed(facts, rows)]),
         "TS003": _odd_sizes(splits, facts, rows),
         "TS004": _odd_modes(facts, rows),
     }
@@ -61,14 +65,15 @@ def _rows(files: tuple[str, ...]) -> dict[str, int]:
     return {file: row for row, file in enumerate(files)}
 
 
-def _unreadable(splits: Splits) -> Outcome:
-    items = [
-        Item(detail=left.reason, score=1.0, file=left.file, split=part.split)
-        for part in splits.parts()
-        for left in part.left_out
-    ]
-    found = sum(part.found for part in splits.parts())
-    return Outcome(items=items, summary=f"{found - len(items):,} of {found:,} files could be read.")
+def _left_out(splits: Splits) -> tuple[list[Item], list[Item]]:
+    """What lies in no class folder, and what cannot be read."""
+    stray: list[Item] = []
+    unreadable: list[Item] = []
+    for part in splits.parts():
+        for left in part.left_out:
+            item = Item(detail=left.reason, score=1.0, file=left.file, split=part.split)
+            (stray if left.reason == IN_NO_CLASS else unreadable).append(item)
+    return stray, unreadable
 
 
 def _item(facts: FileFacts, n: int, split: str, rows: Rows, *, detail: str, score: float) -> Item:

@@ -16,8 +16,20 @@ from tinyscope.data.image_quality import (
 )
 from tinyscope.inspection.findings import Item, Outcome, Place
 
+_STRUCTURE = 0.5  # correlation of neighbouring pixels, above that of noise
+_LEVELS = 1.0  # of spread; below, an image is of one colour for everybody
+
+
+def _blank(properties: ImageProperties) -> Detection:
+    """Blank, and not a picture that is merely much too dark or too bright to be seen."""
+    found = blank(properties)
+    seen = (properties.correlation > _STRUCTURE) & (properties.spread > _LEVELS)
+    ends = too_dark(properties).flagged | too_bright(properties).flagged
+    return Detection(found.score, found.flagged & ~(ends & seen))
+
+
 _DETECTORS: tuple[tuple[str, Callable[[ImageProperties], Detection], str, str], ...] = (
-    ("TS009", blank, "exclude", "of one colour, within {spread:.1f} levels"),
+    ("TS009", _blank, "exclude", "of one colour, within {spread:.1f} levels"),
     ("TS010", too_dark, "exclude", "nearly black: 99% of it below level {brightest:.0f} of 255"),
     ("TS010", too_bright, "exclude", "nearly white: 99% of it above level {darkest:.0f} of 255"),
     (

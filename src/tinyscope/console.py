@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,13 @@ class PlainProgress(Listener):
         """Writes a line to standard error."""
         said(line)
 
+    def loading(self, data: str) -> AbstractContextManager[None]:
+        """One line, but only if reading takes long."""
+        return self._if_long(f"reading {data}; images are decoded once and kept for the next time")
+
     @contextmanager
-    def loading(self, data: str) -> Iterator[None]:
-        """One line, but only if reading takes long: a fault in the input stays a line by itself."""
-        line = f"reading {data}; images are decoded once and kept for the next time"
+    def _if_long(self, line: str) -> Iterator[None]:
+        """Says a line if what follows takes long: a fault in the input stays a line by itself."""
         timer = threading.Timer(_SILENT_SECONDS, self.say, [line])
         timer.start()
         try:
@@ -70,16 +73,11 @@ class PlainProgress(Listener):
                 f"{first.reason}. The report lists all."
             )
 
-    @contextmanager
-    def inspecting(self) -> Iterator[None]:
+    def inspecting(self) -> AbstractContextManager[None]:
         """One line, but only if it takes long."""
-        line = "looking at the images: copies, faults, shortcuts; kept for the next time"
-        timer = threading.Timer(_SILENT_SECONDS, self.say, [line])
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+        return self._if_long(
+            "looking at the images: copies, faults, shortcuts; kept for the next time"
+        )
 
     def inspected(self, inspection: Inspection) -> None:
         """One line for each finding that would falsify results."""

@@ -278,6 +278,16 @@ def test_the_command_prints_a_line_for_each_finding_and_the_pages_path(tmp_path,
     assert review.exists()
 
 
+def test_a_data_set_that_is_not_there_is_one_line(tinyscope):
+    answer = tinyscope("data", "digts")
+    assert answer == (
+        2,
+        "",
+        'Error: Unknown data set "digts". Did you mean "digits"? Run "tinyscope list datasets" to '
+        "see all 3.\n",
+    )
+
+
 def test_checks_are_listed_with_how_bad_they_are(tinyscope):
     lines = tinyscope("list", "checks").out.splitlines()
     assert len(lines) == len(CHECKS)

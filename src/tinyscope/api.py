@@ -80,7 +80,6 @@ def explore(
     """
     if isinstance(data, Splits):
         return inspect(data, training=training, on_stage=on_stage)
-    on_stage("reading the images")
     loaded = load(data, size=size, trainable=False)
     return inspect(loaded, origin=data, training=training, on_stage=on_stage)
 

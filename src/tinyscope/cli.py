@@ -69,7 +69,7 @@ def _study_options(function: Any) -> Any:
             "settings",
             multiple=True,
             metavar="KEY=VALUE",
-            help="A recipe key for every variation, or validation, size, split_seed, base.",
+            help="A recipe key for every variation, or validation, size, split_seed, review, base.",
         ),
         click.option("--seeds", help="How many seeds, or which: 3, or 0,5,7."),
     ):
@@ -224,10 +224,14 @@ def data(
     DATA is a name of "tinyscope list datasets" or a path. "tinyscope list checks" says what is
     looked for. Nothing of DATA is changed.
     """
-    from tinyscope.api import explore
-    from tinyscope.console import said
+    from tinyscope.console import PlainProgress
+    from tinyscope.data.catalogue import load
+    from tinyscope.inspection.inspection import inspect
 
-    inspection = explore(data, size=size, training=not no_training, on_stage=said)
+    progress = PlainProgress()
+    with progress.loading(data):
+        images = load(data, size=size, trainable=False)
+    inspection = inspect(images, origin=data, training=not no_training, on_stage=progress.say)
     folder = (out or Path("tinyscope-data") / inspection.name).resolve()
     page = inspection.write(folder)
     rows = inspection.write_review(review) if review is not None else 0

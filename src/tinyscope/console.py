@@ -30,17 +30,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def said(line: str) -> None:
-    """Writes a line to standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
 class PlainProgress(Listener):
     """One line an epoch, as a log file or a pipe wants it."""
 
     def say(self, line: str) -> None:
         """Writes a line to standard error."""
-        said(line)
+        print(line, file=sys.stderr, flush=True)
 
     def loading(self, data: str) -> AbstractContextManager[None]:
         """One line, but only if reading takes long."""

@@ -1,5 +1,6 @@
 """The plain dictionary that a report is made from: every number of the page, and nothing else."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -111,7 +112,7 @@ def summarise(
         "study": about,
         "recommended": _recommended(choice, variations),
         "data": data,
-        "inspection": None if inspection is None else dict(inspection),
+        "inspection": None if inspection is None else _without_gallery(inspection),
         "variations": variations,
         "comparisons": {
             "level": LEVEL,
@@ -125,6 +126,15 @@ def summarise(
         "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
         "pictures": album.pictures,
     }
+
+
+def _without_gallery(inspection: Mapping[str, Any]) -> dict[str, Any]:
+    """An inspection without the map and the pictures of findings, which its own page shows."""
+    findings = [{**one, "shown": []} for one in inspection["findings"]]
+    rest = {**inspection, "findings": findings, "map": None, "pictures": {}}
+    used = json.dumps(rest)
+    pictures = {key: uri for key, uri in inspection["pictures"].items() if json.dumps(key) in used}
+    return {**rest, "pictures": pictures}
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,4 +251,4 @@ def test_a_change_of_detail_between_the_limits_is_trained_with(monkeypatch) -> N
     assert blur.trained_difference is not None
     low, high = blur.trained_interval
     assert low <= blur.trained_difference <= high
-    assert "trained with the change, a model of the same cost knows" in blur.reason
+    assert "training with the change moves the accuracy on unchanged images by" in blur.reason

@@ -245,7 +245,8 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         if one["name"] == looked_at["recommended"]["variation"]
     )["test"]
     assert (
-        "3 of 16 test images have copies among the images that were learnt from. On them "
+        "3 of 16 test images have copies among the training images, those set apart for "
+        "validation included. On them "
         f"{looked_at['recommended']['variation']} is right in "
         f"{percent(chosen['leaks']['accuracy'])}, on the other test images in "
         f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
@@ -268,7 +269,7 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
 def test_a_report_without_leaks_has_no_column_for_them(tmp_path, parsed):
     none_found = summary_of(tmp_path, ("ant", "bee"), leaks=0, variations={}, seeds=(0,))
     words = words_of(none_found)
-    assert "No copy of an image that was learnt from was found among the test images." in words
+    assert "No copy of a training image was found among the test images." in words
     assert "Without leaked images" not in words
     assert any(one.startswith("Among the test images no copy") for one in none_found["limits"])
     nobody_looked = " ".join(parsed.text.split())

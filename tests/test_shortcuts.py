@@ -214,3 +214,9 @@ def test_digits_have_no_shortcut_in_their_ink() -> None:
     ink = {"brightness": digits.data.mean(1), "contrast": digits.data.std(1)}
     names = tuple(map(str, range(10)))
     assert property_shortcuts(digits.target, names, numeric=ink, categorical={}) == []
+
+
+def test_a_class_whose_name_is_part_of_all_file_names_is_no_exception():
+    files = [f"train-{n}.png" for n in range(4)]
+    patterns = name_patterns(files, np.array([0, 0, 1, 1]), ("train", "whale"))
+    assert patterns.tolist() == ["train-#"] * 4

@@ -164,11 +164,20 @@ def name_patterns(
         str (N,).
     """
     own = [re.compile(re.escape(name), re.IGNORECASE) for name in class_names]
-    patterns = []
-    for file, label in zip(files, labels.tolist(), strict=True):
-        stem = re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0]
-        patterns.append(re.sub(r"\d+", "#", own[label].sub("*", stem)))
-    return np.array(patterns)
+    stems = [re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0] for file in files]
+    plain = [re.sub(r"\d+", "#", stem) for stem in stems]
+    classes_of: dict[str, set[int]] = {}
+    for pattern, label in zip(plain, labels.tolist(), strict=True):
+        classes_of.setdefault(pattern, set()).add(label)
+    # What several classes share is no spelling of the label, though a class be called "train".
+    return np.array(
+        [
+            pattern
+            if len(classes_of[pattern]) > 1
+            else re.sub(r"\d+", "#", own[label].sub("*", stem))
+            for pattern, stem, label in zip(plain, stems, labels.tolist(), strict=True)
+        ]
+    )
 
 
 def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:

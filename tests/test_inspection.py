@@ -125,6 +125,8 @@ def test_a_study_with_a_review_learns_without_what_was_excluded(faulty, looked_a
     review = summary["data"]["review"]
     assert review["file"] == str(path)
     assert (review["excluded"], review["relabelled"]) == (3, 0)
+    unreadable = next(one for one in summary["inspection"]["findings"] if one["code"] == "TS001")
+    assert [item["file"] for item in unreadable["items"]] == ["torn.png"]
     assert "Copies on both" not in {
         one["title"] for one in summary["inspection"]["findings"] if one["status"] == "found"
     }
@@ -312,3 +314,15 @@ def test_images_of_one_split_and_one_channel_are_looked_at():
     assert [one["channel"] for one in seen.summary["exploration"]["channels"]] == ["grey"]
     status = {one["code"]: one["status"] for one in seen.summary["findings"]}
     assert status["TS008"] == "not applicable"
+
+
+def test_a_property_that_tells_all_classes_apart_is_a_shortcut_of_no_single_class():
+    draw = np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    # Every class has a darker and a brighter shade, so that none lies above or below all others.
+    shades = np.where(draw.random(400) < 0.5, labels, 7 - labels)
+    images = draw.integers(0, 20, (400, 16, 16, 1)) + 30 * shades[:, None, None, None]
+    part = ImageDataset(images.astype(np.uint8), labels, CLASSES, "train", "shades")
+    seen = inspect(Splits("shades", part), training=False)
+    details = {item["detail"] for item in found(seen)["TS016"]}
+    assert any("alone names the class of" in text for text in details), details

@@ -119,6 +119,10 @@ class ImageDataset:
             digest.update(np.ascontiguousarray(self.images[start : start + 10_000]).data)
         return digest.hexdigest()[:16]
 
+    def name_of(self, row: int) -> str:
+        """The image's file below the source's root, or "train[5]" where images have no files."""
+        return self.files[row] if self.files else f"{self.split}[{row}]"
+
     def counts(self) -> list[int]:
         """Images of each class, in the order of `class_names`."""
         return np.bincount(self.labels, minlength=len(self.class_names)).tolist()

@@ -29,6 +29,9 @@ class ReviewCounts(NamedTuple):
     """Training and validation images that were given another class."""
 
 
+EXCLUDED = "excluded by review"
+"""How the reason begins for which an image is left out by a review."""
+
 NOT_REVIEWED = ReviewCounts("", 0, 0)
 
 
@@ -167,7 +170,7 @@ def _decision(
             f"{split} image {row['row']} is not the one that was reviewed; the data set has "
             "changed since, so write the review anew"
         )
-    why = f"excluded by review: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
+    why = f"{EXCLUDED}: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
     if action == "exclude":
         return (split, place), (None, why)
     name = row["new_class"].strip()
@@ -185,8 +188,7 @@ def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, in
     part = replace(part, labels=labels)
     if not gone:
         return part
-    names = [part.files[row] if part.files else f"{part.split}[{row}]" for row in gone]
-    taken = [LeftOut(name, why) for name, why in zip(names, gone.values(), strict=True)]
+    taken = [LeftOut(part.name_of(row), why) for row, why in gone.items()]
     keep = np.setdiff1d(np.arange(len(part)), list(gone))
     kept = part.select(keep, split=part.split, with_left_out=True)
     return replace(kept, left_out=(*part.left_out, *taken))

@@ -1,6 +1,5 @@
 """The check of augmentations (TS017), and the table of those that are valid for the data."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from tinyscope.data.dataset import Splits
@@ -65,7 +64,7 @@ def augmentation_table(
         rows.append(
             {
                 "name": judgement.name,
-                "recipe_key": _key(judgement.settings),
+                "recipe_key": ", ".join(judgement.settings),
                 "verdict": judgement.verdict,
                 "accuracy": judgement.accuracy,
                 "unchanged_accuracy": measured.accuracy,
@@ -80,8 +79,3 @@ def augmentation_table(
             }
         )
     return rows
-
-
-def _key(settings: Any) -> str:
-    keys: Sequence[str] = list(settings)
-    return ", ".join(keys)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.duplicates import Copies
-from tinyscope.inspection.findings import Item, Outcome, Place, image_name
+from tinyscope.inspection.findings import Item, Outcome, Place
 
 _KEPT = ("train", "validation", "test")
 """Of two copies in different splits, the one further right here stays."""
@@ -120,7 +120,7 @@ def _item(parts: dict[str, ImageDataset], image: Place, twins: list[_Twin], acti
     label = _class(parts, nearest.place)
     differs = "" if label == _class(parts, image) else f", which is labelled {label}"
     more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
-    name = image_name(parts[nearest.place.split], nearest.place.row)
+    name = parts[nearest.place.split].name_of(nearest.place.row)
     return Item(
         detail=f"{nearest.how} {name}{differs}{more}",
         score=nearest.score,

@@ -8,6 +8,7 @@ import numpy as np
 from tinyscope.data.dataset import Splits
 from tinyscope.data.file_facts import FileFacts
 from tinyscope.data.image_folder import IN_NO_CLASS
+from tinyscope.data.review import EXCLUDED
 from tinyscope.inspection.findings import Item, Outcome, Place
 
 NO_FILES = "because the images are stored as arrays, not as image files"
@@ -71,6 +72,8 @@ def _left_out(splits: Splits) -> tuple[list[Item], list[Item]]:
     unreadable: list[Item] = []
     for part in splits.parts():
         for left in part.left_out:
+            if left.reason.startswith(EXCLUDED):
+                continue  # a person's choice, and no fault of the file
             item = Item(detail=left.reason, score=1.0, file=left.file, split=part.split)
             (stray if left.reason == IN_NO_CLASS else unreadable).append(item)
     return stray, unreadable

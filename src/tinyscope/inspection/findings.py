@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.dataset import Splits
 from tinyscope.inspection.checks import CHECKS
 
 
@@ -55,11 +55,6 @@ class Outcome:
     """Rows of plain values with the same keys, for the page."""
 
 
-def image_name(dataset: ImageDataset, row: int) -> str:
-    """The image's file below the data set's root, or "train[5]" where images have no files."""
-    return dataset.files[row] if dataset.files else f"{dataset.split}[{row}]"
-
-
 def as_findings(outcomes: dict[str, Outcome], splits: Splits) -> list[dict[str, Any]]:
     """Every check's outcome as plain values, in the order of the codes.
 
@@ -78,7 +73,7 @@ def as_findings(outcomes: dict[str, Outcome], splits: Splits) -> list[dict[str, 
     def image(place: Place) -> dict[str, Any]:
         part = parts[place.split]
         return {
-            "file": image_name(part, place.row),
+            "file": part.name_of(place.row),
             "split": place.split,
             "row": place.row,
             "class": part.class_names[part.labels[place.row]],

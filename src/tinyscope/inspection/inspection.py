@@ -244,8 +244,9 @@ def _place(splits: Splits, facts: Mapping[str, FileFacts]) -> Path:
     for part in splits.parts():
         digest.update(repr(part.left_out).encode())
     for split, of_split in facts.items():
-        stamp = (split, of_split.format, of_split.width, of_split.height, of_split.mode)
-        digest.update(repr([np.asarray(one).tolist() for one in stamp]).encode())
+        digest.update(split.encode())
+        for name in ("format", "mode", "width", "height", "size_bytes", "animated", "readable"):
+            digest.update(repr(getattr(of_split, name).tolist()).encode())
         digest.update(json.dumps([of_split.files, of_split.exif]).encode())
     return cache_folder() / "inspections" / digest.hexdigest()[:20]
 

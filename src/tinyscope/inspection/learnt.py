@@ -61,9 +61,7 @@ def learn(splits: Splits, album: Album, on_stage: Callable[[str], None]) -> Lear
     on_stage("training networks that judge augmentations")
     measured = measure(splits.train)
     on_stage("drawing the map")
-    basis = (
-        "what a network trained on half of them sees: images that it takes for alike lie together"
-    )
+    basis = "what a network trained on some of them sees: images that it finds alike lie together"
     features = seen.answers["train"].features
     return Learnt(
         outcomes={"TS015": label_check(splits, seen), "TS017": augmentation_check(measured)},

@@ -47,8 +47,9 @@ def shortcut_check(
     found += odd_levels(train.images, labels, names)
     items = []
     for shortcut in found:
-        of_class = labels[shortcut.rows] == names.index(shortcut.class_name)
-        rows = shortcut.rows[of_class] if shortcut.class_name else shortcut.rows
+        rows = shortcut.rows
+        if shortcut.class_name:
+            rows = rows[labels[rows] == names.index(shortcut.class_name)]
         items += [
             Item(
                 detail=f"{shortcut.property} {shortcut.value}: {shortcut.strength}",

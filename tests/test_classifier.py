@@ -9,7 +9,6 @@ from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.shipping.classifier import load_classifier, save_model
-from tinyscope.shipping.photos import find_photos
 from tinyscope.training.trainer import train
 
 RECIPE = Recipe(
@@ -195,20 +194,3 @@ def test_a_model_folder_from_before_there_were_views_is_still_read(folder, world
 
 def test_a_preprocessing_is_part_of_the_model(folder):
     assert load_classifier(folder).preprocessing == Preprocessing(16, 16, 3)
-
-
-def test_folders_and_patterns_stand_for_their_photos(tmp_path):
-    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = [str(path.relative_to(tmp_path)) for path in find_photos([str(tmp_path)])]
-    assert found == ["a.PNG", "b.jpg", "deep/c.webp"]
-    pattern = [path.name for path in find_photos([str(tmp_path / "*.jpg")])]
-    assert pattern == ["b.jpg"]
-    assert [path.name for path in find_photos([str(tmp_path / "missing.jpg")])] == ["missing.jpg"]
-    assert [path.name for path in find_photos([str(tmp_path / "*.gif")])] == ["*.gif"]
-
-
-def test_a_file_whose_name_holds_a_pattern_is_that_file(tmp_path):
-    (tmp_path / "photo[1].jpg").touch()
-    assert [path.name for path in find_photos([str(tmp_path / "photo[1].jpg")])] == ["photo[1].jpg"]

@@ -8,7 +8,8 @@ from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.sweep import estimates
-from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes
+from tinyscope.sweep.beginnings import beginning
+from tinyscope.sweep.estimates import Timing, fit_to_budget
 from tinyscope.training.schedules import size_share
 from tinyscope.training.trainer import Trainer
 
@@ -16,6 +17,10 @@ STUDY = Study(name="s", variations={"a": {}, "b": {}}, seeds=(0, 1, 2))
 RECIPES = {name: Recipe(epochs=30) for name in ("base", "a", "b")}
 TIMINGS = {name: Timing(10.0) for name in RECIPES}
 """Ten seconds an epoch: 3 variations x 3 seeds x 30 epochs take 2,700 s."""
+
+
+def time_recipes(data, recipes):
+    return estimates.time_recipes({name: beginning(each, data) for name, each in recipes.items()})
 
 
 def epochs(fitted):
@@ -93,7 +98,7 @@ def test_what_is_fitted_never_takes_longer_than_the_budget(budget):
 
 def test_recipes_that_differ_only_in_epochs_are_timed_once(world, monkeypatch):
     timed = []
-    monkeypatch.setattr(estimates, "_time", lambda data, recipe: timed.append(recipe) or Timing(1))
+    monkeypatch.setattr(estimates, "_time", lambda start: timed.append(start.recipe) or Timing(1))
     recipes = {
         "short": Recipe(epochs=2),
         "long": Recipe(epochs=20),
@@ -195,6 +200,6 @@ def test_sizes_are_timed_however_few_the_steps_of_a_training_are(world, images, 
 
 def test_recipes_of_other_sizes_are_timed_on_their_own(world, monkeypatch):
     timed = []
-    monkeypatch.setattr(estimates, "_time", lambda data, recipe: timed.append(recipe) or Timing(1))
+    monkeypatch.setattr(estimates, "_time", lambda start: timed.append(start.recipe) or Timing(1))
     time_recipes(world, {"growing": GROWING, "whole": replace(GROWING, training_sizes=())})
     assert len(timed) == 2

@@ -12,7 +12,7 @@ from tinyscope.errors import StorageError
 from tinyscope.models.views import ManyViews
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
-from tinyscope.sweep import local
+from tinyscope.sweep import local, one_run
 from tinyscope.sweep.local import Listener, run_study
 from tinyscope.sweep.outcome import read_study
 from tinyscope.training import trainer
@@ -133,8 +133,8 @@ def test_a_study_cut_to_a_budget_is_cut_the_same_way_when_asked_again(world, tmp
     long = STUDY.with_overrides({"epochs": 40})
     epoch_seconds = iter([1.0, 2.5])
 
-    def timings(data, recipes):
-        return dict.fromkeys(recipes, local.Timing(next(epoch_seconds)))
+    def timings(beginnings):
+        return dict.fromkeys(beginnings, local.Timing(next(epoch_seconds)))
 
     monkeypatch.setattr(local, "time_recipes", timings)
     first = run_study(long, world, out=tmp_path / "s", budget=10)
@@ -357,7 +357,7 @@ def test_views_that_change_every_answer_leave_the_accuracy_of_one_view_alone(
     def opposite(network, views):
         return network if views == "one" else Opposite(network)
 
-    monkeypatch.setattr(local, "with_views", opposite)
+    monkeypatch.setattr(one_run, "with_views", opposite)
     made = run_study(replace(FAST, base=False), world, out=tmp_path / "s")
     [(folder, result)] = results(made).values()
     for split, part in (("validation", world.validation), ("test", world.test)):

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tinyscope.errors import InputError
-from tinyscope.plan.recipe import KEYS, Recipe, fault_of, faults, identity
+from tinyscope.plan.identity import identity
+from tinyscope.plan.recipe import KEYS, Recipe, fault_of, faults
 
 OTHER_VALUES: dict[str, Any] = {
     "model": "resnet-20",
@@ -15,6 +16,16 @@ OTHER_VALUES: dict[str, Any] = {
     "depth": 3,
     "initializer": "torch",
     "normalization": "unit",
+    "backbone": "vgg16",
+    "backbone_weights": "vgg16.safetensors",
+    "backbone_layer": "block3",
+    "backbone_size": 48,
+    "pooling": "max",
+    "classifier": "random-forest",
+    "head": ["batchnorm"],
+    "feature_views": 2,
+    "unfrozen_blocks": 1,
+    "unfrozen_rate": 0.5,
     "horizontal_flip": True,
     "alternating_flip": True,
     "vertical_flip": True,
@@ -52,8 +63,16 @@ OTHER_VALUES: dict[str, Any] = {
 }
 """For every key, a value that is not the default."""
 
+TRANSFER = {"model": "transfer", "backbone": "resnet"}
+
 NEEDED = {
     "layers": {"model": "layer-stack"},
+    **dict.fromkeys(
+        ("backbone", "backbone_weights", "backbone_layer", "backbone_size", "classifier", "head"),
+        TRANSFER,
+    ),
+    "unfrozen_blocks": TRANSFER,
+    "feature_views": {**TRANSFER, "shift": 1, "feature_views": 3},
     "warmup": {"schedule": "cosine"},
     "alternating_flip": {"horizontal_flip": True},
     "test_views": {"horizontal_flip": True},
@@ -89,7 +108,18 @@ def test_every_single_key_changes_the_identity(key: str) -> None:
 
 
 def _sound(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "layers": ("flatten", "relu")} if "model" in values else values
+    stack = values.get("model") == "layer-stack"
+    return {**values, "layers": ("flatten", "relu")} if stack else values
+
+
+def test_weights_that_are_taken_over_change_the_identity() -> None:
+    recipe = Recipe(precision="fp32")
+    made = [
+        identity(recipe, weights=WEIGHTS, data_fingerprint="d", seed=0, start=start)
+        for start in ("", "aa", "bb")
+    ]
+    assert len(set(made)) == 3
+    assert made[0] == name_of(recipe)
 
 
 def test_data_and_seed_change_the_identity() -> None:
@@ -105,6 +135,60 @@ def test_a_network_that_is_built_otherwise_later_changes_the_identity() -> None:
     renamed = {"network.dense.weight": (10, 64), "mean": (3,)}
     names = {name_of(recipe, weights=each) for each in (WEIGHTS, wider, renamed)}
     assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"backbone_layer": "block3"},
+            'backbone_layer = "block3" belongs to model = "transfer".',
+        ),
+        ({"head": ["relu"]}, 'head = ["relu"] belongs to model = "transfer".'),
+        (
+            {"model": "transfer"},
+            'model = "transfer" needs a backbone. Run "tinyscope list backbones" to see them all.',
+        ),
+        (
+            {**TRANSFER, "vertical_flip": True},
+            "vertical_flip = true has no effect on a frozen backbone that sees each image once: "
+            "set feature_views = 2 or more, or unfrozen_blocks = 1 or more.",
+        ),
+        (
+            {**TRANSFER, "shift": 1, "feature_views": 2, "unfrozen_blocks": 1},
+            "feature_views is of a frozen backbone; with unfrozen_blocks, every epoch shows images "
+            "changed anew: leave feature_views at 1.",
+        ),
+        (
+            {**TRANSFER, "feature_views": 4},
+            "feature_views = 4 needs random changes of images, such as horizontal_flip = true: "
+            "without any, all views are the same.",
+        ),
+        (
+            {**TRANSFER, "classifier": "linear-svm", "head": ["batchnorm"]},
+            'head belongs to classifier = "dense"; "linear-svm" takes the features of a frozen '
+            "backbone as they are.",
+        ),
+        (
+            {**TRANSFER, "classifier": "random-forest", "unfrozen_blocks": 2},
+            'unfrozen_blocks belongs to classifier = "dense"; "random-forest" takes the features '
+            "of a frozen backbone as they are.",
+        ),
+        (
+            {**TRANSFER, "training_sizes": [0.5, 1.0]},
+            "training_sizes has no effect on a frozen backbone: leave it empty.",
+        ),
+    ],
+)
+def test_keys_of_a_transfer_that_do_not_fit_are_told(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as refused:
+        Recipe(**values)
+    assert str(refused.value) == told
+
+
+def test_images_may_change_where_the_backbone_sees_them_anew() -> None:
+    Recipe(**TRANSFER, shift=2, unfrozen_blocks=1, training_sizes=(0.5, 1.0))
+    Recipe(**TRANSFER, shift=2, feature_views=4)
 
 
 def test_recipes_that_are_spelled_in_two_ways_have_one_identity() -> None:
@@ -254,13 +338,13 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
             "learning_rat",
             0.1,
             'Unknown recipe key "learning_rat". Did you mean "learning_rate"? '
-            'Run "tinyscope list recipes" to see all 40.',
+            'Run "tinyscope list recipes" to see all 50.',
         ),
         (
             "zzz",
             0.1,
-            'Unknown recipe key "zzz". Expected one of 40 names. '
-            'Run "tinyscope list recipes" to see all 40.',
+            'Unknown recipe key "zzz". Expected one of 50 names. '
+            'Run "tinyscope list recipes" to see all 50.',
         ),
     ],
 )

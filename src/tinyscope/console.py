@@ -112,7 +112,9 @@ class PlainProgress(Listener):
 
     def epoch(self, run: Run, row: Row) -> None:
         """The epoch's figures."""
-        self.say(f"  epoch {row['epoch']}/{run.recipe.epochs}  {figures(row)}")
+        fitted = run.recipe.classifier != "dense"
+        what = "fitted" if fitted else f"epoch {row['epoch']}/{run.recipe.epochs}"
+        self.say(f"  {what}  {figures(row)}")
 
 
 class LiveProgress(PlainProgress):
@@ -157,6 +159,11 @@ class LiveProgress(PlainProgress):
         if done == steps or now - self._shown_at > 0.1:
             self._bar.update(self._task, completed=done, total=steps)
             self._shown_at = now
+
+    def features(self, done: int, of: int) -> None:
+        """Moves the bar while images pass a frozen backbone."""
+        self._bar.update(self._task, description="features")
+        self.step(done, of)
 
     def epoch(self, run: Run, row: Row) -> None:
         """The epoch's figures, and a new bar."""

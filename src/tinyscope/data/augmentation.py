@@ -130,6 +130,8 @@ def shrunk(images: Tensor, share: float) -> Tensor:
     Returns:
         float32 (N, h, w, C); the images themselves where nothing shrinks.
     """
+    if share == 1:
+        return images
     height, width = images.shape[1:3]
     size = [min(side, max(3, round(share * side))) for side in (height, width)]
     if size == [height, width]:

@@ -27,6 +27,13 @@ class Augmentation:
     cutout: int = 0
 
 
+def batches_of(examples: int, size: int) -> int:
+    """How many batches of `size`, at most, so many examples are cut into."""
+    # In training, batch norm cannot take a single vector: with size > 1, two examples at least.
+    most = examples if size == 1 else max(1, examples // 2)
+    return min(math.ceil(examples / size), most)
+
+
 class Batches:
     """The images of one split on a device, given out in batches.
 
@@ -46,11 +53,14 @@ class Batches:
         """Images, not batches."""
         return len(self._labels)
 
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,), on the device."""
+        return self._labels
+
     def steps(self, size: int) -> int:
         """How many batches `shuffled` gives."""
-        # In training, batch norm cannot take a single vector: with size > 1, two images at least.
-        most = len(self) if size == 1 else max(1, len(self) // 2)
-        return min(math.ceil(len(self) / size), most)
+        return batches_of(len(self), size)
 
     def shuffled(
         self,
@@ -81,7 +91,7 @@ class Batches:
             chosen = None if mirrored is None else mirrored[rows]
             there = rows.to(self._device)
             yield (
-                _changed(self._pixels(there), augmentation, fill, generator, chosen),
+                changed(self._pixels(there), augmentation, fill, generator, chosen),
                 self._labels[there],
             )
 
@@ -97,13 +107,21 @@ class Batches:
         return self._images[rows if self._rows is None else self._rows[rows]]
 
 
-def _changed(
+def changed(
     images: Tensor,
     augmentation: Augmentation,
     fill: Tensor,
     generator: Generator,
-    mirrored: Tensor | None,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
+    """Images after one draw of the random changes; the arguments are those of `Batches.shuffled`.
+
+    Args:
+        images: (n, H, W, C) of 0 … 255.
+
+    Returns:
+        The same shape, uint8 or float32.
+    """
     wanted = augmentation
     if wanted.horizontal_flip or wanted.vertical_flip or wanted.shift:
         images = flip_and_shift(

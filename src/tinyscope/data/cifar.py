@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset, Splits
-from tinyscope.data.download import console_progress, fetch, file_md5
+from tinyscope.data.download import console_progress, fetch, file_digest
 from tinyscope.data.restricted_pickle import loads
 from tinyscope.errors import DataError
 
@@ -132,7 +132,7 @@ def _present(name: str) -> Archive | None:
         path = cache_folder() / archive.file
         if not path.exists():
             continue
-        md5 = file_md5(path)
+        md5 = file_digest(path, "md5")
         if md5 != archive.md5:
             raise DataError(
                 f"{path} is not the official archive: its md5 is {md5}; expected {archive.md5}. "

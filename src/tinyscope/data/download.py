@@ -12,8 +12,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from tinyscope.errors import DataError, StorageError
@@ -26,13 +27,36 @@ TIME_OUT = 30.0  # seconds without a byte
 TRIES = 4  # in a row that bring nothing new, before a source is given up
 PAUSE = 0.5  # seconds after the first of them, doubled after each
 _CHUNK = 1 << 18
+_HEADERS = {"User-Agent": "tinyscope", "Accept-Encoding": "identity"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class Checksum(NamedTuple):
+    """What tells a whole file from any other."""
+
+    algorithm: str
+    """"md5" or "sha256"."""
+    digest: str
+    """In hexadecimal."""
+
+    def fits(self, path: Path) -> bool:
+        """Whether there is a file at `path` and it has this checksum.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        return path.exists() and file_digest(path, self.algorithm) == self.digest
+
+
 def fetch(
-    sources: Sequence[str], destination: Path, *, md5: str, progress: Progress | None = None
+    sources: Sequence[str],
+    destination: Path,
+    *,
+    md5: str = "",
+    sha256: str = "",
+    progress: Progress | None = None,
 ) -> Path:
-    """The file of a known md5, downloaded from the first source that has it.
+    """The file of a known checksum, downloaded from the first source that has it.
 
     What arrives is kept in `<destination>.part` until it is whole, so that a cut connection, the
     next source or the next call goes on where the last one stopped. A second process that wants
@@ -42,6 +66,7 @@ def fetch(
         sources: addresses of copies of the file, tried in this order.
         destination: where it is to be; its folder is made.
         md5: of the whole file, in hexadecimal.
+        sha256: likewise; exactly one of the two is given.
         progress: is told how far it is.
 
     Returns:
@@ -51,24 +76,65 @@ def fetch(
         DataError: no source has the file; the message says how to get it by hand.
         StorageError: it cannot be stored; the disk is full, say.
     """
+    wanted = Checksum("sha256", sha256) if sha256 else Checksum("md5", md5)
     part = destination.with_name(f"{destination.name}.part")
     with _storing(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
     with _alone(destination):
-        if _has_md5(destination, md5):  # by another process, while this one waited
+        if wanted.fits(destination):  # by another process, while this one waited
             return destination
-        if _has_md5(part, md5):
+        if wanted.fits(part):
             return _finished(part, destination)
         said = []
         for source in sources:
-            fault = _fetch_from(source, part, destination, md5, progress)
+            fault = _fetch_from(source, part, destination, wanted, progress)
             if fault is None:
                 return _finished(part, destination)
             said.append(f"{urlsplit(source).netloc}: {fault}")
     raise DataError(
         f"{destination.name} could not be downloaded ({'; '.join(said)}). Fetch {sources[0]} by "
-        f"hand (md5 {md5}) and put it at {destination}."
+        f"hand ({wanted.algorithm} {wanted.digest}) and put it at {destination}."
     )
+
+
+def announcement(source: str) -> dict[str, str]:
+    """The headers of a source's answer, by lower-case name, without the file.
+
+    A redirect within its host is followed, for a file that has moved; one to another host is not,
+    because what a source says of a file stands in its own answer.
+
+    Raises:
+        DataError: there is no answer, or none that has a file; the message says which.
+    """
+    opener = urllib.request.build_opener(_OnlyWithinHost)
+    request = urllib.request.Request(source, headers=_HEADERS, method="HEAD")
+    for vain in range(1, TRIES + 1):
+        try:
+            with opener.open(request, timeout=TIME_OUT) as response:
+                return _by_name(response.headers)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and 300 <= error.code < 400:
+                error.close()
+                return _by_name(error.headers)
+            failure = _failure(error)
+        if failure.final:
+            raise DataError(f"{urlsplit(source).netloc}: {failure}")
+        if vain < TRIES:
+            time.sleep(PAUSE * 2 ** (vain - 1))
+    raise DataError(f"{urlsplit(source).netloc}: {failure}, {TRIES} times")
+
+
+def _by_name(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+class _OnlyWithinHost(urllib.request.HTTPRedirectHandler):
+    def redirect_request(  # type: ignore[no-untyped-def]
+        self, request, answer, code, message, headers, address
+    ) -> urllib.request.Request | None:
+        if urlsplit(address).netloc != urlsplit(request.full_url).netloc:
+            return None
+        return urllib.request.Request(address, headers=request.headers, method="HEAD")
 
 
 @contextmanager
@@ -102,7 +168,7 @@ class _Failed(Exception):
 
 
 def _fetch_from(
-    source: str, part: Path, destination: Path, md5: str, progress: Progress | None
+    source: str, part: Path, destination: Path, wanted: Checksum, progress: Progress | None
 ) -> str | None:
     """None once `part` is the file, or else why this source has failed."""
     furthest, vain = _size(part), 0
@@ -110,10 +176,12 @@ def _fetch_from(
         start = _size(part)
         try:
             _receive(source, part, start, destination, progress)
-            if _has_md5(part, md5):
+            if wanted.fits(part):
                 return None
             # Bytes of two files may have been joined: only a file in one piece proves a wrong one.
-            raise _Failed("another file (its md5 differs)", final=start == 0, restart=True)
+            raise _Failed(
+                f"another file (its {wanted.algorithm} differs)", final=start == 0, restart=True
+            )
         except _Failed as failure:
             if failure.restart:
                 part.unlink(missing_ok=True)
@@ -132,7 +200,7 @@ def _receive(
     source: str, part: Path, start: int, destination: Path, progress: Progress | None
 ) -> None:
     """Appends to `part` what it lacks, or writes it anew where the server does not continue."""
-    headers = {"User-Agent": "tinyscope", "Accept-Encoding": "identity"}
+    headers = dict(_HEADERS)
     version = _version_file(part)
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -156,14 +224,8 @@ def _receive(
                 file = part.open("ab" if continues else "wb")
             with file:
                 _copy(response, file, destination, start, whole, progress)
-    except urllib.error.HTTPError as error:
-        refused = error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        passing = error.code >= 500 or error.code in (408, 429)
-        raise _Failed(
-            f"{error.code} {error.reason}", final=not (passing or refused), restart=refused
-        ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise _network_failure(error) from None
+        raise _failure(error) from None
 
 
 def _copy(
@@ -185,7 +247,13 @@ def _copy(
         raise _Failed(f"cut off after {done:,} of {whole:,} bytes")
 
 
-def _network_failure(error: Exception) -> _Failed:
+def _failure(error: Exception) -> _Failed:
+    if isinstance(error, urllib.error.HTTPError):
+        refused = error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        passing = error.code >= 500 or error.code in (408, 429)
+        return _Failed(
+            f"{error.code} {error.reason}", final=not (passing or refused), restart=refused
+        )
     reason = getattr(error, "reason", error)
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _Failed(f"its certificate is not valid ({reason.verify_message})", final=True)
@@ -245,19 +313,17 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _has_md5(path: Path, md5: str) -> bool:
-    return path.exists() and file_md5(path) == md5
-
-
-def file_md5(path: Path) -> str:
-    """The md5 of a file, in hexadecimal; it tells a damaged file, not an attacker's.
+def file_digest(path: Path, algorithm: str) -> str:
+    """The md5 or sha256 of a file, in hexadecimal; md5 tells a damaged file, not an attacker's.
 
     Raises:
         StorageError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            return hashlib.file_digest(
+                file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+            ).hexdigest()
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -1,20 +1,29 @@
 """A network and images to logits."""
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from tinyscope.data.batches import Batches
 
 BATCH = 512
 """Images at a time: as fast as larger ones, and small networks then need less than 1 GB."""
 
 
-def predict_logits(network: nn.Module, images: Batches, *, precision: str) -> Tensor:
+class InOrder(Protocol):
+    """What can be answered for: `data.batches.Batches`, or features of images."""
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once, in batches of `size` at most, with its label."""
+
+
+def predict_logits(network: nn.Module, images: InOrder, *, precision: str) -> Tensor:
     """What the network answers for every image, in their order.
 
     Args:
-        network: takes pixels (n, H, W, C); it is put into evaluation mode and left there.
+        network: takes pixels (n, H, W, C), or features (n, F); it is put into evaluation mode and
+            left there.
         images: on the network's device.
         precision: "bf16" or "fp32", of the arithmetic.
 

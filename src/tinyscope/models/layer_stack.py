@@ -47,20 +47,35 @@ class LayerStack(nn.Sequential):
         height: int,
         width: int,
     ) -> None:
-        shape: tuple[int, ...] = (channels, height, width)
-        built: list[nn.Module] = []
-        for number, line in enumerate(layers, start=1):
-            where = f'layer {number} ("{line}")'
-            modules = _layer(line, shape, where)
-            shape = _shape_after(modules, shape, where)
-            built += modules
-        if len(shape) != 1:
-            raise InputError(
-                f'The layers end in {_spelled(shape)}; "flatten" or "globalpool" has to come '
-                "before the classes."
-            )
-        built.append(nn.Linear(shape[0], classes))
-        super().__init__(*_pool_before_relu(built))
+        super().__init__(*_stacked(layers, (channels, height, width), classes))
+
+
+class FeatureHead(nn.Sequential):
+    """Layers that tell classes by features; float (N, F) in, logits (N, K) out.
+
+    Raises:
+        InputError: a line is no layer, or needs an image; the line is named.
+    """
+
+    def __init__(self, layers: Sequence[str], *, features: int, classes: int) -> None:
+        super().__init__(*_stacked(layers, (features,), classes))
+
+
+def _stacked(layers: Sequence[str], shape: tuple[int, ...], classes: int) -> list[nn.Module]:
+    """The modules of all lines for an input of that shape, and the dense layer of the classes."""
+    built: list[nn.Module] = []
+    for number, line in enumerate(layers, start=1):
+        where = f'layer {number} ("{line}")'
+        modules = _layer(line, shape, where)
+        shape = _shape_after(modules, shape, where)
+        built += modules
+    if len(shape) != 1:
+        raise InputError(
+            f'The layers end in {_spelled(shape)}; "flatten" or "globalpool" has to come '
+            "before the classes."
+        )
+    built.append(nn.Linear(shape[0], classes))
+    return _pool_before_relu(built)
 
 
 def _layer(line: str, shape: tuple[int, ...], where: str) -> list[nn.Module]:

@@ -1,7 +1,5 @@
 """Recipe: every choice that changes the result of a training, and nothing else."""
 
-import hashlib
-import json
 import math
 import operator
 import types
@@ -10,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tinyscope.errors import InputError, nearest, unknown
+from tinyscope.plan.contradictions import contradictions
+from tinyscope.plan.spelling import NONE, spelled
 
 
 def _number(default: Any, **limits: float) -> Any:
@@ -40,6 +40,39 @@ class Recipe:
     "whitened-cnn" has initial weights of its own."""
     normalization: Literal["standard", "unit"] = "standard"
     """Pixels less their channel's mean over its deviation on the training images, or over 255."""
+
+    backbone: str = ""
+    """Of "transfer": the network whose features are used. A name of `tinyscope list backbones`,
+    "timm:NAME" with the extra `[pretrained]`, or the folder of a finished run or model."""
+    backbone_weights: str = ""
+    """A `.safetensors` file with the backbone's weights; empty for those published for its name."""
+    backbone_layer: str = ""
+    """Where the features are taken from; empty for the layer before the backbone's classes."""
+    backbone_size: int | None = _number(None, at_least=8, at_most=512)
+    """Side in pixels that images are brought to for the backbone; none: as they are."""
+    pooling: Literal["mean", "max", "flatten"] = "mean"
+    """What is made of the map of each feature: its mean, its maximum, or all its values."""
+    classifier: Literal[
+        "dense",
+        "logistic-regression",
+        "linear-svm",
+        "rbf-svm",
+        "nearest-neighbours",
+        "random-forest",
+        "gradient-boosting",
+    ] = "dense"
+    """What tells classes by features in "transfer": a dense layer, trained as any network is, or a
+    model of scikit-learn."""
+    head: tuple[str, ...] = ()
+    """Layers before the dense one, as of "layer-stack": "batchnorm", "dense 256 relu" …"""
+    feature_views: int = _number(1, at_least=1, at_most=100)
+    """How often a training image passes a frozen backbone: once as it is, then changed at random
+    as the recipe says. The classifier learns from all these views."""
+    unfrozen_blocks: int = _number(0, at_least=0)
+    """Last blocks of the backbone that are trained too; 0: it is frozen, and an image passes it
+    `feature_views` times whatever the epochs are."""
+    unfrozen_rate: float = _number(0.1, above=0, at_most=1)
+    """Learning rate of those blocks, as a factor."""
 
     horizontal_flip: bool = False
     """Half of the images of a batch are mirrored left to right."""
@@ -152,9 +185,6 @@ class Recipe:
 FEW_STEPS = 150
 """Of the optimizer: below this, a training has hardly begun, and its figures say little."""
 
-NONE = "none"
-"""How TOML and the command line spell None, which they have no word for."""
-
 KEYS = tuple(entry.name for entry in fields(Recipe))
 """The name of every choice."""
 
@@ -178,22 +208,7 @@ def faults(values: Mapping[str, Any], *, partly: bool = False) -> list[str]:
     problems = [problem for key in values if (problem := fault_of(key, values[key]))]
     if partly or problems:
         return problems
-    if (values["model"] == "layer-stack") != bool(values["layers"]):
-        problems.append('"layers" and model = "layer-stack" come together or not at all.')
-    if values["schedule"] == "one-cycle" and not 0 < values["warmup"] < 1:
-        problems.append('schedule = "one-cycle" needs a warmup between 0 and 1, such as 0.3.')
-    if values["warmup"] and values["schedule"] not in ("linear", "cosine", "one-cycle"):
-        problems.append('warmup belongs to the schedules "linear", "cosine" and "one-cycle".')
-    if values["alternating_flip"] and not values["horizontal_flip"]:
-        problems.append("alternating_flip = true needs horizontal_flip = true.")
-    if values["test_views"] != "one" and not values["horizontal_flip"]:
-        problems.append(
-            f'test_views = "{values["test_views"]}" shows mirrored images, which training never '
-            'sees: it needs horizontal_flip = true, or test_views = "one".'
-        )
-    if values["nesterov"] and values["optimizer"] == "sgd" and not values["momentum"]:
-        problems.append("nesterov = true needs a momentum above 0.")
-    return problems
+    return contradictions({key: _stored(key, value) for key, value in values.items()})
 
 
 def fault_of(key: str, value: Any) -> str | None:
@@ -233,6 +248,10 @@ def _share(value: Any) -> bool:
 
 
 _LISTS: dict[str, tuple[Callable[[Sequence[Any]], bool], str]] = {
+    "head": (
+        lambda parts: all(isinstance(part, str) for part in parts),
+        'is not a list of texts, such as ["batchnorm", "dropout 0.5"].',
+    ),
     "layers": (
         lambda parts: all(isinstance(part, str) for part in parts),
         'is not a list of texts, such as ["flatten", "dense 64 relu"].',
@@ -257,13 +276,6 @@ def _no_choice(given: str, value: Any, choices: tuple[str, ...]) -> str:
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-def spelled(value: Any) -> str:
-    """A value as a study file spells it, for messages; on one line whatever it holds."""
-    if isinstance(value, (str, bool, list, tuple, dict)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
-
-
 def _stored(key: str, value: Any) -> Any:
     """The one form of a value that has several, so that equal recipes are hashed alike."""
     if value == NONE and _TYPES[key] is not str:
@@ -273,26 +285,3 @@ def _stored(key: str, value: Any) -> Any:
     if _TYPES[key] == tuple[float, ...]:
         return tuple(map(float, value))
     return tuple(value) if isinstance(value, list) else value
-
-
-def identity(
-    recipe: Recipe, *, weights: Mapping[str, Sequence[int]], data_fingerprint: str, seed: int
-) -> str:
-    """Eight hexadecimal digits that name what a run will compute.
-
-    The whole recipe is hashed, not its difference from the defaults: a default that changes later
-    never gives an old result a new meaning. So are the weights' names and shapes, for a network
-    that is built otherwise later under the same name.
-
-    Raises:
-        InputError: the recipe's precision is not resolved yet.
-    """
-    if recipe.precision == "auto":
-        raise InputError('precision = "auto" has to be resolved before a run is named.')
-    content = {
-        "recipe": recipe.as_dict(),
-        "weights": {name: list(shape) for name, shape in weights.items()},
-        "data": data_fingerprint,
-        "seed": seed,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

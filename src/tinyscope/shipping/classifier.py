@@ -1,7 +1,7 @@
 """Classifier: weights, preprocessing and class names in one folder; photos in, answers out."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,8 @@ from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import replacing, write_json
-from tinyscope.models import zoo
+from tinyscope.models.classical_head import ClassicalHead, classical_head
+from tinyscope.models.description import DESCRIBED, network_of
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
@@ -27,6 +28,7 @@ from tinyscope.plan.recipe import Recipe
 FORMAT = 1
 """Of `model.json`; a larger one was written by a later version."""
 
+_CLASSICAL = "classifier.skops"
 _BATCH = 128
 
 
@@ -71,6 +73,7 @@ class Classifier:
         class_names: K names, in the order of the logits.
         preprocessing: the size and channels of its training images.
         card: what else `model.json` tells, for people.
+        description: of the network, see `models.description`.
     """
 
     def __init__(
@@ -80,11 +83,13 @@ class Classifier:
         class_names: Sequence[str],
         preprocessing: Preprocessing,
         card: dict[str, Any] | None = None,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         self.network = network.cpu().eval()
         self.class_names = tuple(class_names)
         self.preprocessing = preprocessing
         self.card = card or {}
+        self.description = description or {}
 
     def predict(self, image: str | Path | bytes | np.ndarray, *, top: int = 5) -> Prediction:
         """The answer for one image.
@@ -158,8 +163,11 @@ def save_model(
     class_names: Sequence[str],
     preprocessing: Preprocessing,
     card: dict[str, Any],
+    transfer: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a model folder: `weights.safetensors`, then `model.json`.
+
+    A model of scikit-learn that is the network's head stands in `classifier.skops`.
 
     Args:
         folder: made where it is missing.
@@ -168,6 +176,7 @@ def save_model(
         class_names: in the order of the logits.
         preprocessing: of its training images.
         card: plain JSON values for people: accuracy, data, recipe.
+        transfer: "backbone" and "features" of a transfer, see `models.description`.
 
     Raises:
         StorageError: it cannot be written.
@@ -177,13 +186,19 @@ def save_model(
     }
     with replacing(folder / "weights.safetensors") as file:
         file.write(save(weights))
+    for module in network.modules():
+        if isinstance(module, ClassicalHead):
+            with replacing(folder / _CLASSICAL) as file:
+                file.write(module.as_bytes())
+    keys = ["model", "layers", "widths", "depth"]
+    if transfer is not None:
+        keys += ["backbone_size", "pooling", "head", "classifier"]
+    chosen = recipe.as_dict()
     content = {
         "format": FORMAT,
         "tinyscope": tinyscope.__version__,
-        "model": recipe.model,
-        "layers": list(recipe.layers),
-        "widths": list(recipe.widths),
-        "depth": recipe.depth,
+        **{key: chosen[key] for key in keys},
+        **(transfer or {}),
         "test_views": recipe.test_views,
         "class_names": list(class_names),
         "preprocessing": {
@@ -194,6 +209,21 @@ def save_model(
         "card": card,
     }
     write_json(folder / "model.json", content)
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Makes `target` the model folder that `source` is, whatever it was before.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    (target / "model.json").unlink(missing_ok=True)  # what is half copied is no model
+    for name in ("weights.safetensors", _CLASSICAL, "model.json"):
+        if (source / name).exists():
+            with replacing(target / name) as file:
+                file.write((source / name).read_bytes())
+        else:
+            (target / name).unlink(missing_ok=True)
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -220,17 +250,22 @@ def load_classifier(path: str | Path) -> Classifier:
             )
         shape = content["preprocessing"]
         preprocessing = Preprocessing(shape["height"], shape["width"], shape["channels"])
-        network = zoo.build(
-            content["model"],
-            layers=content["layers"],
-            **{key: content[key] for key in ("widths", "depth") if key in content},
-            initializer="torch",
-            classes=len(content["class_names"]),
+        description = {
+            **content,
+            "classes": len(content["class_names"]),
             **preprocessing._asdict(),
-        )
-        filler = [1.0] * preprocessing.channels  # the true values are among the weights
+        }
+        network = network_of(description)
+        weights = load_file(folder / "weights.safetensors")
+        if content.get("classifier", "dense") != "dense":
+            network.head = classical_head(
+                (folder / _CLASSICAL).read_bytes(),
+                classes=description["classes"],
+                file=str(folder / _CLASSICAL),
+            )
+        filler = [1.0] * len(weights["mean"])  # the true values are among the weights
         wrapped = PixelInput(network, mean=filler, deviation=filler)
-        wrapped.load_state_dict(load_file(folder / "weights.safetensors"))
+        wrapped.load_state_dict(weights)
         seeing = with_views(wrapped, content.get("test_views", "one"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -240,4 +275,5 @@ def load_classifier(path: str | Path) -> Classifier:
         class_names=content["class_names"],
         preprocessing=preprocessing,
         card=content["card"],
+        description={key: description[key] for key in DESCRIBED if key in description},
     )

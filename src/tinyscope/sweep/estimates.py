@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 import torch
 
-from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
+from tinyscope.features.extraction import looks
 from tinyscope.models.views import VIEWS
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
+from tinyscope.sweep.beginnings import Beginning
+from tinyscope.sweep.frozen import FrozenBackbone
+from tinyscope.training import machine
+from tinyscope.training.material import images_of
 from tinyscope.training.trainer import Trainer
 
 _TIMED_SECONDS = 1.0
@@ -47,24 +51,49 @@ class Timing:
         return self.epoch_seconds * recipe.epochs + self.answer_seconds
 
 
-def time_recipes(data: Splits, recipes: Mapping[str, Recipe]) -> dict[str, Timing]:
+def time_recipes(beginnings: Mapping[str, Beginning]) -> dict[str, Timing]:
     """Times a few training steps of each recipe; takes about a second for each.
 
-    Recipes that differ in nothing that a step's time depends on are timed once.
+    Recipes that differ in nothing that a step's time depends on are timed once. The fit of a model
+    of scikit-learn is not timed: it counts as no time.
+
+    Args:
+        beginnings: what the recipe of each variation begins with.
     """
     timings: dict[str, Timing] = {}
     known: dict[str, Timing] = {}
-    for name, recipe in recipes.items():
-        same = repr(replace(recipe, epochs=1, learning_rate=0.1, label_smoothing=0.0))
+    for name, start in beginnings.items():
+        same = repr(replace(start.recipe, epochs=1, learning_rate=0.1, label_smoothing=0.0))
         if same not in known:
-            known[same] = _time(data, recipe)
+            untouched = replace(start, parent=None)
+            known[same] = _time_frozen(untouched) if start.frozen else _time(untouched)
         timings[name] = known[same]
     return timings
 
 
-def _time(data: Splits, recipe: Recipe) -> Timing:
+def _time_frozen(start: Beginning) -> Timing:
+    """Of the passes through a frozen backbone that are still to be made, and of the head."""
+    backbone = FrozenBackbone(start)
+    data, recipe = start.data, start.recipe
+    passes = sum(len(data.train) for view in backbone.views if not backbone.knows(data.train, view))
+    parts = [part for part in (data.validation, data.test) if part is not None]
+    views = [view for view, _ in looks(recipe.test_views)]
+    answered = sum(len(part) for part in parts for view in views if not backbone.knows(part, view))
+    extraction = backbone.seconds_an_image(data.train) if passes or answered else 0.0
+    epoch = 0.0
+    if recipe.classifier == "dense":
+        with torch.random.fork_rng(devices=[]):
+            trainer = Trainer(backbone.empty_material(), recipe)
+            epoch = _time_step(trainer, 0, _TIMED_SECONDS) * trainer.steps_per_epoch
+    return Timing(epoch, (passes + answered) * extraction)
+
+
+def _time(start: Beginning) -> Timing:
+    data, recipe = start.data, start.recipe
     with torch.random.fork_rng(devices=[]):
-        trainer = Trainer(data, recipe)
+        trainer = Trainer(
+            images_of(data, machine.device(), begin=lambda recipe: start.network()), recipe
+        )
         stages = max(1, len(recipe.training_sizes))
         total = recipe.epochs * trainer.steps_per_epoch
         # A step's time depends on the size that its stage of the training brings images to.
@@ -75,9 +104,9 @@ def _time(data: Splits, recipe: Recipe) -> Timing:
     per_image = seconds[-1] / min(recipe.batch_size, len(data.train))
     look = per_image * _VALIDATION_SHARE
     # With several views the model looks once more, for the accuracy of a single view.
-    looks = VIEWS[recipe.test_views] + (recipe.test_views != "one")
+    times = VIEWS[recipe.test_views] + (recipe.test_views != "one")
     answered = validation + (len(data.test) if data.test else 0)
-    return Timing(step * trainer.steps_per_epoch + validation * look, answered * looks * look)
+    return Timing(step * trainer.steps_per_epoch + validation * look, answered * times * look)
 
 
 def _time_step(trainer: Trainer, number: int, allowed: float) -> float:

@@ -1,71 +1,29 @@
 """Works through a study's missing runs on this machine, one after another, and reports."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from tinyscope.data import splitting
-from tinyscope.data.batches import Batches
 from tinyscope.data.catalogue import load
-from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.dataset import Splits
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import StorageError
-from tinyscope.evaluation.metrics import accuracy
-from tinyscope.evaluation.predict import as_array, predict_logits
-from tinyscope.files import locked, read_json, replacing, write_json, write_text
+from tinyscope.files import locked, read_json, write_json, write_text
 from tinyscope.inspection.inspection import Inspection, inspect
-from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
 from tinyscope.report.summary import summarise
-from tinyscope.runs.run import Predictions, Run
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
-from tinyscope.shipping.classifier import save_model
+from tinyscope.shipping.classifier import copy_model
 from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes
+from tinyscope.sweep.listener import Listener
+from tinyscope.sweep.one_run import carry_out
 from tinyscope.sweep.outcome import StudyResult
 from tinyscope.sweep.planned import Planned, plan_runs
 from tinyscope.training import machine
-from tinyscope.training.trainer import Row, Trained, train
-
-
-class Listener:
-    """Is told how a study goes on; each method may be overridden, none has to be."""
-
-    def loading(self, data: str) -> AbstractContextManager[None]:
-        """Entered while the data set is being read; a large folder takes minutes at first."""
-        return nullcontext()
-
-    def data_loaded(self, data: Splits) -> None:
-        """The data set is there, its splits cut."""
-
-    def inspecting(self) -> AbstractContextManager[None]:
-        """Entered while the images are looked at; takes a minute for 60,000 at first."""
-        return nullcontext()
-
-    def inspected(self, inspection: Inspection) -> None:
-        """The images have been looked at."""
-
-    def planned(self, planned: Planned, seconds: float, cut: str) -> None:
-        """What will run, about how long it will take, and what a budget has cut."""
-
-    def replaces(self, folder: Path) -> None:
-        """The folder holds a study that was asked otherwise; its report will be replaced."""
-
-    def run_starts(self, run: Run, number: int, of: int) -> None:
-        """A run begins or goes on."""
-
-    def step(self, done: int, steps: int) -> None:
-        """A training step of an epoch is done."""
-
-    def epoch(self, run: Run, row: Row) -> None:
-        """An epoch is done."""
-
-    def run_ends(self, run: Run) -> None:
-        """A run has its result."""
 
 
 def run_study(
@@ -110,10 +68,9 @@ def run_study(
     planned = plan_runs(study, complete, folder)
     unfinished = {run.variation for run in planned.missing}
     timings = time_recipes(
-        complete,
         {
-            name: recipe
-            for name, recipe in planned.recipes.items()
+            name: start
+            for name, start in planned.begun().items()
             if budget is not None or name in unfinished
         },
     )
@@ -133,7 +90,7 @@ def run_study(
         missing = planned.missing
         for number, run in enumerate(missing, start=1):
             hears.run_starts(run, number, len(missing))
-            _carry_out(run, complete, hears)
+            carry_out(run, complete, planned.beginnings[run.identity], hears)
             hears.run_ends(run)
         return _report(
             planned,
@@ -185,81 +142,6 @@ def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> t
     return plan_runs(fitted.study, planned.data, folder, fitted.recipes), fitted.told
 
 
-def _carry_out(run: Run, data: Splits, hears: Listener) -> None:
-    """Trains one run, then lets it answer for the validation and, once, for the test images."""
-    run.write_start()
-    checkpoint = run.folder / "checkpoint.safetensors"
-
-    def epoch(row: Row) -> None:
-        run.add_epoch(row)
-        hears.epoch(run, row)
-
-    trained = train(
-        data,
-        run.recipe,
-        seed=run.seed,
-        checkpoint=checkpoint,
-        on_epoch=epoch,
-        on_step=hears.step,
-    )
-    run.write_history(trained.history)
-    val_accuracy, one_view = None, {}
-    if data.validation is not None:
-        answered, one_view["validation"] = _answers(run, trained, data.validation)
-        run.write_predictions("validation", answered)
-        val_accuracy = accuracy(answered.logits.argmax(1), answered.labels)
-    assert data.test is not None  # splitting.complete cuts one where there is none
-    openings = run.open_test_split(len(data.test), "evaluation of the finished run")
-    answered, one_view["test"] = _answers(run, trained, data.test)
-    run.write_predictions("test", answered)
-    save_model(
-        run.folder,
-        trained.network,
-        recipe=run.recipe,
-        class_names=data.train.class_names,
-        preprocessing=data.train.preprocessing,
-        card={
-            "run": run.name,
-            "data": data.name,
-            "seed": run.seed,
-            "training_images": len(data.train),
-            "val_accuracy": val_accuracy,
-            "recipe": run.recipe.as_dict(),
-        },
-    )
-    seconds = sum(row["seconds"] for row in trained.history)
-    images = len(data.train) * len(trained.history)
-    run.write_result(
-        {
-            "epochs_run": len(trained.history),
-            "best_epoch": trained.best_epoch,
-            "stopped": trained.stopped,
-            "val_accuracy": val_accuracy,
-            "one_view_accuracy": one_view,
-            "train_seconds": round(seconds, 3),
-            "train_cpu_seconds": round(sum(row["cpu_seconds"] for row in trained.history), 3),
-            "train_flop": trained.flop,
-            "images_per_second": round(images / seconds, 1) if seconds else 0.0,
-            **openings,
-        }
-    )
-    checkpoint.unlink(missing_ok=True)
-
-
-def _answers(run: Run, trained: Trained, part: ImageDataset) -> tuple[Predictions, float]:
-    """What the model answers, and how often its first view alone would be right."""
-    images = Batches(part, device=machine.device())
-    recipe = run.recipe
-
-    def logits(views: str) -> np.ndarray:
-        network = with_views(trained.network, views)
-        return as_array(predict_logits(network, images, precision=recipe.precision))
-
-    once = logits("one")
-    answers = once if recipe.test_views == "one" else logits(recipe.test_views)
-    return Predictions(answers, part.labels), accuracy(once.argmax(1), part.labels)
-
-
 def _report(
     planned: Planned,
     *,
@@ -283,12 +165,5 @@ def _report(
     write_json(folder / "summary.json", summary)
     write_report(summary, folder / "report.html")
     chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
-    for name in ("weights.safetensors", "model.json"):
-        _copy(chosen.folder / name, folder / "model" / name)
+    copy_model(chosen.folder, folder / "model")
     return StudyResult(folder, summary)
-
-
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
-    with replacing(target) as file:
-        file.write(content)

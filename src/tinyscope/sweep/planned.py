@@ -9,12 +9,13 @@ import torch
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
-from tinyscope.plan.recipe import FEW_STEPS, Recipe, identity
+from tinyscope.plan.identity import identity
+from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.plan.study import Study
 from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
+from tinyscope.sweep.beginnings import Beginning, beginning
 from tinyscope.training import machine
-from tinyscope.training.untrained import untrained
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,21 @@ class Planned:
     """By variation, with precision resolved."""
     runs: tuple[Run, ...]
     """Variation by variation, seed by seed."""
+    beginnings: Mapping[str, Beginning]
+    """What each run begins with, by the run's identity."""
 
     @property
     def missing(self) -> list[Run]:
-        """The runs that are not finished."""
-        return [run for run in self.runs if not run.finished]
+        """The runs that are not finished, none before the one whose weights it begins with."""
+        starts = self.study.starts()
+        order = {name: _ancestors(name, starts) for name in self.recipes}
+        unfinished = [run for run in self.runs if not run.finished]
+        return sorted(unfinished, key=lambda run: order[run.variation])
+
+    def begun(self) -> dict[str, Beginning]:
+        """What the lowest seed's run of every variation begins with."""
+        first = {run.variation: run for run in reversed(self.runs)}
+        return {name: self.beginnings[first[name].identity] for name in self.recipes}
 
     def short(self) -> dict[str, int]:
         """The steps of those variations that have fewer than `FEW_STEPS` in all.
@@ -41,7 +52,11 @@ class Planned:
         that hardly anything is learnt, which only looks like a bad model.
         """
         images = len(self.data.train)
-        steps = {name: recipe.steps(images) for name, recipe in self.recipes.items()}
+        steps = {
+            name: recipe.steps(images)
+            for name, recipe in self.recipes.items()
+            if recipe.classifier == "dense"
+        }
         return {name: count for name, count in steps.items() if count < FEW_STEPS}
 
     def changes(self) -> dict[str, dict[str, Any]]:
@@ -69,41 +84,59 @@ def plan_runs(
     here = machine.environment(device)
     wanted = study.recipes() if recipes is None else recipes
     resolved = {name: machine.resolved(recipe, device) for name, recipe in wanted.items()}
-    _refuse_equal(resolved)
-    runs = []
-    for variation, recipe in resolved.items():
+    starts = study.starts()
+    _refuse_equal(resolved, starts)
+    runs: dict[tuple[str, int], Run] = {}
+    beginnings: dict[str, Beginning] = {}
+    for variation in sorted(resolved, key=lambda name: _ancestors(name, starts)):
+        recipe = resolved[variation]
+        own = beginning(recipe, data)
         with torch.random.fork_rng(devices=[]):
-            network, _ = untrained(data, recipe)
+            network, _ = own.network()
         parameters = sum(each.numel() for each in network.parameters())
         weights = {name: tuple(each.shape) for name, each in network.state_dict().items()}
         for seed in study.seeds:
-            name = identity(recipe, weights=weights, data_fingerprint=data.fingerprint, seed=seed)
+            start = own
+            if variation in starts:
+                start = own.going_on_from(runs[starts[variation], seed])
+            name = identity(
+                recipe,
+                weights=weights,
+                data_fingerprint=data.fingerprint,
+                seed=seed,
+                start=start.digest,
+            )
+            beginnings[name] = start
             place = run_folder(folder, variation=variation, seed=seed, identity=name)
             known = read_run(place) if (place / "run.json").exists() else None
             if known and known.finished:
                 answered = [part.split for part in data.parts() if part.split != "train"]
                 known.check_complete(answered)
-            runs.append(
-                Run(
-                    folder=place,
-                    variation=variation,
-                    seed=seed,
-                    recipe=recipe,
-                    identity=name,
-                    data=_described(data),
-                    environment=known.environment
-                    if known and known.finished
-                    else {**here, "precision": recipe.precision},
-                    parameters=parameters,
-                )
+            runs[variation, seed] = Run(
+                folder=place,
+                variation=variation,
+                seed=seed,
+                recipe=recipe,
+                identity=name,
+                data=_described(data),
+                environment=known.environment
+                if known and known.finished
+                else {**here, "precision": recipe.precision},
+                parameters=parameters,
             )
-    return Planned(study, data, folder, resolved, tuple(runs))
+    in_order = [runs[variation, seed] for variation in resolved for seed in study.seeds]
+    return Planned(study, data, folder, resolved, tuple(in_order), beginnings)
 
 
-def _refuse_equal(recipes: Mapping[str, Recipe]) -> None:
-    first_of: dict[Recipe, str] = {}
+def _ancestors(variation: str, starts: Mapping[str, str]) -> int:
+    """How many trainings come before a variation's own."""
+    return 1 + _ancestors(starts[variation], starts) if variation in starts else 0
+
+
+def _refuse_equal(recipes: Mapping[str, Recipe], starts: Mapping[str, str]) -> None:
+    first_of: dict[tuple[Recipe, str | None], str] = {}
     for name, recipe in recipes.items():
-        other = first_of.setdefault(recipe, name)
+        other = first_of.setdefault((recipe, starts.get(name)), name)
         if other != name:
             raise InputError(
                 f'The variations "{other}" and "{name}" come to the same recipe: between them '

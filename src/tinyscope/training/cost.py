@@ -26,7 +26,7 @@ def training_flop(
     network: nn.Module,
     recipe: Recipe,
     *,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     images: int,
     steps_per_epoch: int,
     epochs: int,
@@ -43,7 +43,7 @@ def training_flop(
     Args:
         network: see `image_flop`.
         recipe: its optimizer, training_sizes and epochs are read.
-        shape: (H, W, C) of the images.
+        shape: (H, W, C) of the images, or (F,) of features.
         images: in the training split; each is seen once an epoch.
         steps_per_epoch: batches that they are cut into, as evenly as can be.
         epochs: that were run, at most the recipe's.
@@ -65,13 +65,13 @@ def training_flop(
     return layers + epochs * steps_per_epoch * turning
 
 
-def image_flop(network: nn.Module, *, shape: tuple[int, int, int], share: float = 1.0) -> ImageFlop:
+def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0) -> ImageFlop:
     """FLOP of the convolutions and dense layers of a network, for one image.
 
     Args:
-        network: takes pixels (N, H, W, C); which kernels are trained, `requires_grad` tells. It is
-            left as it is.
-        shape: (H, W, C) of the images.
+        network: takes pixels (N, H, W, C) or features (N, F); which kernels are trained,
+            `requires_grad` tells. It is left as it is.
+        shape: of one example.
         share: of either side at which the network sees them.
     """
     probe = deepcopy(network).cpu().eval()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tinyscope.models.transfer import TransferNetwork
 from tinyscope.models.whitened_cnn import MeanLinear
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.muon import Muon
@@ -17,7 +18,8 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
     """The recipe's optimizer over the network's trainable parameters.
 
     Each group holds its rate before any schedule as `initial_lr`. Weight decay is for kernels only:
-    biases, and scale and offset of norms, have one dimension and go without.
+    biases, and scale and offset of norms, have one dimension and go without. The backbone of a
+    `TransferNetwork` learns at `unfrozen_rate` times the rate of the rest.
     """
     optimizer = _muon(recipe, network) if recipe.optimizer == "muon" else _built(recipe, network)
     for group in optimizer.param_groups:
@@ -49,7 +51,7 @@ def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": head, "lr": head_rate, **sgd},
         {"params": offsets, "lr": offset_rate, **sgd},
     ]
-    return Muon([group for group in groups if group["params"]])
+    return Muon(_slower_in_backbone(groups, recipe, network))
 
 
 def _built(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -57,10 +59,10 @@ def _built(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     kernels = [parameter for parameter in trainable if parameter.dim() > 1]
     others = [parameter for parameter in trainable if parameter.dim() <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": kernels, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": kernels, "weight_decay": recipe.weight_decay, "lr": recipe.learning_rate},
+        {"params": others, "weight_decay": 0.0, "lr": recipe.learning_rate},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = _slower_in_backbone(groups, recipe, network)
     rate = recipe.learning_rate
     betas = (recipe.beta_1, recipe.beta_2)
     if recipe.optimizer == "sgd":
@@ -73,6 +75,25 @@ def _built(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     # difference below 1e-4 of a step after the first hundred.
     adam = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return adam(groups, rate, betas, recipe.epsilon, fused=True)
+
+
+def _slower_in_backbone(
+    groups: list[dict[str, Any]], recipe: Recipe, network: nn.Module
+) -> list[dict[str, Any]]:
+    """The groups that have parameters, those of a backbone as groups of their own."""
+    backbone = {
+        parameter
+        for module in network.modules()
+        if isinstance(module, TransferNetwork)
+        for parameter in module.backbone.parameters()
+    }
+    split = []
+    for group in groups:
+        inside = [each for each in group["params"] if each in backbone]
+        outside = [each for each in group["params"] if each not in backbone]
+        split.append({**group, "params": outside})
+        split.append({**group, "params": inside, "lr": group["lr"] * recipe.unfrozen_rate})
+    return [group for group in split if group["params"]]
 
 
 class RMSprop(torch.optim.Optimizer):

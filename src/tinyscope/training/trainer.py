@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinyscope.data.augmentation import shrunk
 from tinyscope.data.balance import class_weights
-from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.plan.recipe import Recipe
@@ -28,11 +28,11 @@ from tinyscope.training.checkpoint import (
     write_checkpoint,
 )
 from tinyscope.training.cost import training_flop
+from tinyscope.training.material import Material, images_of
 from tinyscope.training.optimizers import build_optimizer
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
-from tinyscope.training.untrained import untrained
 
 Row = dict[str, Any]
 """An epoch, by `runs.run.HISTORY_COLUMNS`."""
@@ -57,7 +57,7 @@ class Trained:
 
 
 def train(
-    data: Splits,
+    data: Splits | Material,
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -71,7 +71,8 @@ def train(
     bit for bit on a CPU, whether the training was interrupted or not.
 
     Args:
-        data: its test split is not looked at.
+        data: its test split is not looked at. `Material` where a training is not to begin with an
+            untrained network for the images.
         recipe: every choice.
         seed: of the initial weights, the order of the images, augmentation and dropout.
         checkpoint: a file to go on from where it exists, and to keep the state in.
@@ -90,34 +91,31 @@ class Trainer:
     """A network in training: what a step needs, and the loop over epochs.
 
     Args:
-        data: training and validation images are copied to the device.
+        data: training and validation images are copied to the device; see `train`.
         recipe: "auto" precision is decided for the device.
         seed: see `train`.
     """
 
-    def __init__(self, data: Splits, recipe: Recipe, *, seed: int = 0) -> None:
+    def __init__(self, data: Splits | Material, recipe: Recipe, *, seed: int = 0) -> None:
         keep_freed_memory()
         self.device = machine.device()
         self.recipe = recipe = machine.resolved(recipe, self.device)
         self.seed = seed
-        self._images = Batches(data.train, device=self.device)
-        self._shape = data.train.preprocessing
-        self._validation: tuple[Batches, Tensor] | None = None
-        if data.validation is not None:
-            images = Batches(data.validation, device=self.device)
-            self._validation = images, torch.from_numpy(data.validation.labels)
+        material = images_of(data, self.device) if isinstance(data, Splits) else data
+        self._images, self._validation = material.train, material.validation
+        self._shape = material.shape
         self.steps_per_epoch = self._images.steps(recipe.batch_size)
 
         torch.manual_seed(_derived(seed, 0, "weights"))
         self._preparation = Stopwatch(self.device)
         with self._preparation.clock("training"):
-            network, mean = untrained(data, recipe)
+            network, mean = material.begin(recipe)
         self.network: nn.Module = network.to(self.device)
         self._mean_colour = mean
         self._optimizer = build_optimizer(recipe, self.network)
         self._class_weights: Tensor | None = None
         if recipe.class_weights == "balanced":
-            weights = class_weights(data.train.labels, len(data.train.class_names))
+            weights = class_weights(self._images.labels.cpu().numpy(), material.classes)
             self._class_weights = torch.from_numpy(weights).float().to(self.device)
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
@@ -172,7 +170,7 @@ class Trainer:
         """One step of the optimizer.
 
         Args:
-            pixels: (n, H, W, C) in 0 … 255, on the device.
+            pixels: (n, H, W, C) in 0 … 255, or features (n, F), on the device.
             labels: int64 (n,), on the device.
             number: of the step, from 0 over all epochs; the schedule reads it.
 
@@ -244,8 +242,10 @@ class Trainer:
             "images_per_second": round(count / seconds, 1),
         }
         if self._validation is not None and math.isfinite(row["train_loss"]):
-            images, labels = self._validation
-            logits = predict_logits(self.network, images, precision=self.recipe.precision).cpu()
+            logits = predict_logits(
+                self.network, self._validation, precision=self.recipe.precision
+            ).cpu()
+            labels = self._validation.labels.cpu()
             row["val_loss"] = F.cross_entropy(logits, labels).item()
             row["val_accuracy"] = (logits.argmax(1) == labels).double().mean().item()
         return row

@@ -1,0 +1,87 @@
+"""Models of scikit-learn that tell classes by features, by name, with their settings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+LANDMARKS = 2000
+"""Training images, at most, that an RBF SVM measures likeness to; with as many images or fewer, its
+kernel is exact."""
+
+
+def _logistic_regression(seed: int, images: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+
+
+def _linear_svm(seed: int, images: int) -> Any:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    return make_pipeline(StandardScaler(), LinearSVC(C=1e-3, dual=False, max_iter=5000))
+
+
+def _rbf_svm(seed: int, images: int) -> Any:
+    """Through Nyström's approximation of the kernel (Williams and Seeger, 2001)."""
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    return make_pipeline(
+        StandardScaler(),
+        Nystroem(kernel="rbf", n_components=min(LANDMARKS, images), random_state=seed),
+        LinearSVC(C=1.0, dual=False, max_iter=5000),
+    )
+
+
+def _nearest_neighbours(seed: int, images: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(n_neighbors=min(20, images), weights="distance", metric="cosine")
+
+
+def _random_forest(seed: int, images: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(
+        n_estimators=300, min_samples_leaf=2, random_state=seed, n_jobs=-1
+    )
+
+
+def _gradient_boosting(seed: int, images: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=100, min_samples_leaf=5, early_stopping=False, random_state=seed
+    )
+
+
+CLASSIFIERS: dict[str, Callable[[int, int], Any]] = {
+    "logistic-regression": _logistic_regression,
+    "linear-svm": _linear_svm,
+    "rbf-svm": _rbf_svm,
+    "nearest-neighbours": _nearest_neighbours,
+    "random-forest": _random_forest,
+    "gradient-boosting": _gradient_boosting,
+}
+"""Each makes an untrained model of a seed, which those without chance in them do not read, for so
+many training images."""
+
+
+def fitted(name: str, features: np.ndarray, labels: np.ndarray, *, seed: int) -> Any:
+    """A model of scikit-learn that has learnt to tell classes by features.
+
+    Args:
+        name: a key of `CLASSIFIERS`.
+        features: (N, F), any float.
+        labels: int64 (N,).
+        seed: of what is left to chance.
+    """
+    model = CLASSIFIERS[name](seed, len(features))
+    return model.fit(np.asarray(features, np.float32), labels)

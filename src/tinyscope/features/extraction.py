@@ -1,0 +1,242 @@
+"""Features: what a frozen network sees in images, computed once and kept for the next time.
+
+An entry of the cache is one float16 array of a split, `<key>.npy`, and `<key>.json`, which tells
+how long it took; it is written last. The key is a hash of everything that decides the values: the
+backbone's weights, layer, size and pooling, its normalization, the images, the view, the precision.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from tinyscope.data.batches import Augmentation, Batches, batches_of, changed
+from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data.dataset import ImageDataset
+from tinyscope.errors import StorageError
+from tinyscope.evaluation.predict import forward
+from tinyscope.files import read_json, write_json
+from tinyscope.models.views import LOOKS, Look
+
+VERSION = 1  # raise it with every change that can change a feature
+
+_BATCH = 256
+_LARGEST = 65504.0  # of float16
+
+
+class View(NamedTuple):
+    """How images are changed before a network sees them."""
+
+    name: str
+    """Tells this view from all others; part of the cache's key."""
+    change: Callable[[Tensor, int], Tensor]
+    """Pixels (n, H, W, C), and the row of the first, to the pixels of the view."""
+
+
+AS_IT_IS = View("as it is", lambda pixels, row: pixels)
+"""The view of images that are not changed."""
+
+
+def random_view(number: int, augmentation: Augmentation, fill: Tensor) -> View:
+    """A view in which every image is changed at random, the same way whenever it is asked for.
+
+    Args:
+        number: of the view; each has random changes of its own.
+        augmentation: which changes.
+        fill: float (C,), the colour of cut-out squares.
+    """
+
+    def change(pixels: Tensor, row: int) -> Tensor:
+        generator = Generator().manual_seed(hash((number, row)) & 0xFFFFFFFF)
+        return changed(pixels, augmentation, fill, generator)
+
+    return View(f"random {number} {augmentation!r} {fill.tolist()!r}", change)
+
+
+def looks(views: str) -> list[tuple[View, float]]:
+    """The views of a key of `models.views.LOOKS`, each with the weight of its logits."""
+    return [(_fixed(look), look.weight) for look in LOOKS[views]]
+
+
+def _fixed(look: Look) -> View:
+    def change(pixels: Tensor, row: int) -> Tensor:
+        return look.change(pixels)
+
+    return View(look.name, change)
+
+
+class Kept(NamedTuple):
+    """Features of a split in one view."""
+
+    values: np.ndarray
+    """float16 (N, F), memory-mapped."""
+    seconds: float
+    """That computing them took, now or when it was done."""
+    cpu_seconds: float
+
+
+def features_of(
+    extract: nn.Module,
+    images: ImageDataset,
+    view: View,
+    *,
+    digest: str,
+    precision: str,
+    device: torch.device,
+    on_batch: Callable[[int, int], None] = lambda done, of: None,
+) -> Kept:
+    """What a network sees in the images of a split, from the cache where it was computed before.
+
+    Args:
+        extract: pixels (n, H, W, C) to vectors (n, F); on the device.
+        images: the split.
+        view: how they are changed before.
+        digest: of everything that decides what `extract` gives.
+        precision: "bf16" or "fp32", of the arithmetic.
+        device: where it is computed.
+        on_batch: is told how many images are done, and of how many.
+
+    Raises:
+        StorageError: the cache cannot be written or read.
+    """
+    place = place_of(images, view, digest=digest, precision=precision)
+    record = place.with_suffix(".json")
+    if not record.exists():
+        started, cpu_started = time.perf_counter(), time.process_time()
+        _compute(extract, images, view, place, precision=precision, device=device, tell=on_batch)
+        taken = {
+            "seconds": round(time.perf_counter() - started, 3),
+            "cpu_seconds": round(time.process_time() - cpu_started, 3),
+        }
+        write_json(record, taken)
+    try:
+        values = np.load(place, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise StorageError(
+            f"{place} cannot be read: {error}. Remove {record} to compute these features again."
+        ) from None
+    return Kept(values, **read_json(record))
+
+
+def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
+    """Where the features of a split in a view are kept, or will be; see `features_of`."""
+    told = [VERSION, digest, images.fingerprint, view.name, precision]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+    return cache_folder() / "features" / f"{key}.npy"
+
+
+def _compute(
+    extract: nn.Module,
+    images: ImageDataset,
+    view: View,
+    place: Path,
+    *,
+    precision: str,
+    device: torch.device,
+    tell: Callable[[int, int], None],
+) -> None:
+    """Writes the features, piece by piece, under another name until all are there."""
+    temporary: Path | None = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        mapped: np.memmap | None = None
+        done = 0
+        extract.eval()
+        with torch.inference_mode():
+            for pixels, _ in Batches(images, device=device).in_order(_BATCH):
+                found = forward(extract, view.change(pixels, done), precision=precision)
+                values = found.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+                if mapped is None:
+                    mapped = np.lib.format.open_memmap(
+                        temporary, "w+", np.float16, (len(images), values.shape[1])
+                    )
+                mapped[done : done + len(values)] = values
+                done += len(values)
+                tell(done, len(images))
+        assert mapped is not None, "a split holds images"
+        mapped.flush()
+        del mapped
+        os.replace(temporary, place)
+        temporary = None
+    except OSError as error:
+        raise StorageError(
+            f"Features cannot be kept in {place.parent}: {error.strerror or error}. "
+            "TINYSCOPE_CACHE names another folder."
+        ) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+class FeatureBatches:
+    """Features of a split on a device, given out in batches as `data.batches.Batches` gives images.
+
+    Args:
+        views: float16 (N, F) arrays, the first of images as they are.
+        labels: int64 (N,).
+        device: where batches are to be.
+    """
+
+    def __init__(
+        self, views: Sequence[np.ndarray], labels: np.ndarray, *, device: torch.device
+    ) -> None:
+        self._views = views
+        self._labels = torch.from_numpy(np.ascontiguousarray(labels)).to(device)
+        self._device = device
+
+    def __len__(self) -> int:
+        """Images, not batches."""
+        return len(self._labels)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,), on the device."""
+        return self._labels
+
+    def steps(self, size: int) -> int:
+        """How many batches `shuffled` gives."""
+        return batches_of(len(self), size)
+
+    def shuffled(
+        self,
+        size: int,
+        *,
+        augmentation: Augmentation,
+        fill: Tensor,
+        generator: Generator,
+        mirrored: Tensor | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every image once, in random order, each in one of its views by chance.
+
+        Random changes are in the views already: `augmentation`, `fill` and `mirrored` are not read.
+
+        Yields:
+            Features float32 (n, F) and int64 labels (n,).
+        """
+        order = torch.randperm(len(self), generator=generator)
+        drawn = torch.randint(len(self._views), (len(self),), generator=generator)
+        for rows in order.tensor_split(self.steps(size)):
+            chosen, wanted = drawn[rows].numpy(), rows.numpy()
+            batch = np.empty((len(wanted), self._views[0].shape[1]), np.float32)
+            for number, view in enumerate(self._views):
+                mine = chosen == number
+                if mine.any():
+                    batch[mine] = view[wanted[mine]]
+            yield torch.from_numpy(batch).to(self._device), self._labels[rows.to(self._device)]
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features of every image as it is, float32 (n, F), in the data set's order."""
+        for start in range(0, len(self), size):
+            piece = np.ascontiguousarray(self._views[0][start : start + size], np.float32)
+            yield torch.from_numpy(piece).to(self._device), self._labels[start : start + size]

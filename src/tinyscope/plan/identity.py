@@ -1,0 +1,46 @@
+"""The name of what a run will compute, as a hash of everything that decides it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from tinyscope.errors import InputError
+from tinyscope.plan.recipe import Recipe
+
+
+def identity(
+    recipe: Recipe,
+    *,
+    weights: Mapping[str, Sequence[int]],
+    data_fingerprint: str,
+    seed: int,
+    start: str = "",
+) -> str:
+    """Eight hexadecimal digits that name what a run will compute.
+
+    The whole recipe is hashed, not its difference from the defaults: a default that changes later
+    never gives an old result a new meaning. So are the weights' names and shapes, for a network
+    that is built otherwise later under the same name; and the weights that training starts from,
+    where it does not draw them itself.
+
+    Args:
+        recipe: with its precision resolved.
+        weights: names and shapes of the network's tensors.
+        data_fingerprint: of all splits.
+        seed: of the training.
+        start: a digest of the weights that are taken over; empty for none.
+
+    Raises:
+        InputError: the recipe's precision is not resolved yet.
+    """
+    if recipe.precision == "auto":
+        raise InputError('precision = "auto" has to be resolved before a run is named.')
+    content: dict[str, object] = {
+        "recipe": recipe.as_dict(),
+        "weights": {name: list(shape) for name, shape in weights.items()},
+        "data": data_fingerprint,
+        "seed": seed,
+    }
+    if start:
+        content["start"] = start
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,260 @@
+"""Trainings on a frozen backbone: each image passes it once a view, then a classifier learns."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.dataset import ImageDataset
+from tinyscope.evaluation.predict import as_array, forward, predict_logits
+from tinyscope.features.classical import fitted
+from tinyscope.features.extraction import (
+    AS_IT_IS,
+    FeatureBatches,
+    Kept,
+    View,
+    features_of,
+    looks,
+    place_of,
+    random_view,
+)
+from tinyscope.features.weights import weights_digest
+from tinyscope.models.classical_head import ClassicalHead
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.transfer import Extractor, TransferNetwork
+from tinyscope.sweep.beginnings import Beginning
+from tinyscope.training import machine
+from tinyscope.training.cost import image_flop
+from tinyscope.training.material import Material
+from tinyscope.training.stopwatch import Stopwatch
+from tinyscope.training.trainer import Row, Trained, train
+
+_AT_A_TIME = 2048
+_TIMED = 128
+
+
+@dataclass(frozen=True)
+class TrainedOnFeatures:
+    """What a training on a frozen backbone leaves."""
+
+    trained: Trained
+    """Its network takes pixels, as that of any training; its FLOP include the backbone's."""
+    answer: Callable[[ImageDataset, str], np.ndarray]
+    """Logits float32 (N, K) for a split, from its kept features, with so many views as a key of
+    `models.views.LOOKS` says."""
+
+
+class FrozenBackbone:
+    """A frozen backbone on this machine's device, with the features that it gives.
+
+    Args:
+        start: of a recipe with a frozen backbone.
+        on_batch: is told how many images are done, and of how many.
+    """
+
+    def __init__(
+        self, start: Beginning, on_batch: Callable[[int, int], None] = lambda done, of: None
+    ) -> None:
+        self.device = machine.device()
+        self.recipe = machine.resolved(start.recipe, self.device)
+        with torch.random.fork_rng(devices=[]):
+            wrapped, self.mean_colour = start.network()
+        self._extract = Extractor(wrapped).to(self.device).eval()
+        self._digest = _digest(wrapped)
+        self._start = start
+        self._tell = on_batch
+        augmentation = Augmentation(
+            **{key: getattr(self.recipe, key) for key in Augmentation.__dataclass_fields__}
+        )
+        self.views = [AS_IT_IS] + [
+            random_view(number, augmentation, self.mean_colour)
+            for number in range(1, self.recipe.feature_views)
+        ]
+
+    def features(self, images: ImageDataset, view: View = AS_IT_IS) -> Kept:
+        """Of every image, in a view; from the cache where they are known."""
+        return features_of(
+            self._extract,
+            images,
+            view,
+            digest=self._digest,
+            precision=self.recipe.precision,
+            device=self.device,
+            on_batch=self._tell,
+        )
+
+    def knows(self, images: ImageDataset, view: View = AS_IT_IS) -> bool:
+        """Whether the features of a split in a view are kept already."""
+        precision = self.recipe.precision
+        place = place_of(images, view, digest=self._digest, precision=precision)
+        return place.with_suffix(".json").exists()
+
+    def seconds_an_image(self, images: ImageDataset) -> float:
+        """That an image's pass takes, from one batch after another one."""
+        some = images.select(np.arange(min(_TIMED, len(images))), split=images.split)
+        with torch.inference_mode():
+            for _ in range(2):
+                began = time.perf_counter()
+                for pixels, _ in Batches(some, device=self.device).in_order(_TIMED):
+                    forward(self._extract, pixels, precision=self.recipe.precision).sum().item()
+        return (time.perf_counter() - began) / len(some)
+
+    def empty_material(self) -> Material:
+        """Material of the right shape whose features are all zero, to time steps with."""
+        train = self._start.data.train
+        zeros = np.zeros((len(train), self._start.description["features"]), np.float16)
+        return self.material([zeros], None)
+
+    def material(self, views: Sequence[np.ndarray], validation: FeatureBatches | None) -> Material:
+        """What a head learns from: features of the training images in some views."""
+        train = self._start.data.train
+        return Material(
+            FeatureBatches(views, train.labels, device=self.device),
+            validation,
+            (views[0].shape[1],),
+            len(train.class_names),
+            lambda recipe: (_head(self._start), self.mean_colour),
+        )
+
+    def batches(self, images: ImageDataset, view: View = AS_IT_IS) -> FeatureBatches:
+        """Features of a split's images in a view, in batches."""
+        values = self.features(images, view).values
+        return FeatureBatches([values], images.labels, device=self.device)
+
+    def flop(self, shape: tuple[int, ...]) -> int:
+        """Of one image's pass, by the formula of `training.cost`."""
+        return image_flop(self._extract, shape=shape).forward
+
+
+def _digest(wrapped: PixelInput) -> str:
+    """Tells the features that a backbone gives from those of all others."""
+    network = wrapped.network
+    assert isinstance(network, TransferNetwork)
+    weights = weights_digest(network.backbone)
+    normalization = (wrapped.mean.tolist(), wrapped.scale.tolist())
+    told = (weights, normalization, repr(network.backbone), network.size, network.pooling)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def train_frozen(
+    start: Beginning,
+    *,
+    seed: int,
+    checkpoint: Path,
+    on_epoch: Callable[[Row], None],
+    on_step: Callable[[int, int], None],
+    on_features: Callable[[int, int], None],
+) -> TrainedOnFeatures:
+    """Trains the classifier of a recipe on the features of a frozen backbone.
+
+    Seconds and FLOP count the backbone's passes over the training images, also where their features
+    were kept from an earlier run: then with the seconds that they took there.
+
+    Args:
+        start: what the training begins with.
+        seed: as of `training.trainer.train`.
+        checkpoint: likewise.
+        on_epoch: likewise.
+        on_step: likewise.
+        on_features: is told how many images have passed the backbone, and of how many.
+
+    Raises:
+        InputError: the head does not fit the features.
+        StorageError: features or checkpoints cannot be kept.
+    """
+    backbone = FrozenBackbone(start, on_features)
+    data, recipe = start.data, backbone.recipe
+    kept = [backbone.features(data.train, view) for view in backbone.views]
+    views = [each.values for each in kept]
+    taken = sum(each.seconds for each in kept), sum(each.cpu_seconds for each in kept)
+
+    def epoch(row: Row) -> None:
+        if row["epoch"] == 1:
+            row["seconds"] = round(row["seconds"] + taken[0], 4)
+            row["cpu_seconds"] = round(row["cpu_seconds"] + taken[1], 4)
+            row["images_per_second"] = round(len(data.train) / row["seconds"], 1)
+        on_epoch(row)
+
+    validation = None if data.validation is None else backbone.batches(data.validation)
+    material = backbone.material(views, validation)
+    if recipe.classifier == "dense":
+        trained = train(
+            material, recipe, seed=seed, checkpoint=checkpoint, on_epoch=epoch, on_step=on_step
+        )
+    else:
+        trained = _fit(material, views, recipe.classifier, seed=seed)
+        epoch(trained.history[0])
+    head = trained.network
+
+    def answer(images: ImageDataset, views: str) -> np.ndarray:
+        logits = np.zeros((len(images), material.classes), np.float32)
+        for view, weight in looks(views):
+            batches = backbone.batches(images, view)
+            found = predict_logits(head, batches, precision=recipe.precision)
+            logits += np.float32(weight) * as_array(found)
+        return logits
+
+    passed = len(views) * len(data.train) * backbone.flop(tuple(data.train.preprocessing))
+    whole = replace(trained, network=_joined(start, head), flop=trained.flop + passed)
+    return TrainedOnFeatures(whole, answer)
+
+
+def _head(start: Beginning) -> nn.Module:
+    wrapped, _ = start.network()
+    assert isinstance(wrapped.network, TransferNetwork)
+    return wrapped.network.head
+
+
+def _joined(start: Beginning, head: nn.Module) -> PixelInput:
+    """The backbone with a trained head, taking pixels."""
+    with torch.random.fork_rng(devices=[]):
+        wrapped, _ = start.network()
+    assert isinstance(wrapped.network, TransferNetwork)
+    wrapped.network.head = head.cpu()
+    return wrapped.to(machine.device()).eval()
+
+
+def _fit(material: Material, views: list[np.ndarray], name: str, *, seed: int) -> Trained:
+    """Fits a model of scikit-learn; its one row of history has the figures of an epoch."""
+    watch = Stopwatch(machine.device())
+    labels = material.train.labels.cpu().numpy()
+    with watch.clock("training"):
+        every = np.concatenate([np.asarray(view, np.float32) for view in views])
+        model = fitted(name, every, np.tile(labels, len(views)), seed=seed)
+    head = ClassicalHead(model, material.classes)
+    seconds = watch.seconds["training"]
+    loss, right = _figures(head, material.train.in_order(_AT_A_TIME))
+    row: Row = {
+        "epoch": 1,
+        "learning_rate": 0.0,
+        "train_loss": loss,
+        "train_accuracy": right,
+        "val_loss": None,
+        "val_accuracy": None,
+        "seconds": round(seconds, 4),
+        "cpu_seconds": round(watch.cpu_seconds["training"], 4),
+        "images_per_second": round(len(labels) / seconds, 1),
+    }
+    if material.validation is not None:
+        figures = _figures(head, material.validation.in_order(_AT_A_TIME))
+        row["val_loss"], row["val_accuracy"] = figures
+    best = None if material.validation is None else 1
+    return Trained(head, [row], best, "all epochs", 0)
+
+
+def _figures(head: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    """Mean cross-entropy in nats, and accuracy."""
+    loss = right = count = 0.0
+    for features, labels in batches:
+        logits = head(features)
+        loss += F.cross_entropy(logits, labels, reduction="sum").item()
+        right += (logits.argmax(1) == labels).sum().item()
+        count += len(labels)
+    return loss / count, right / count

@@ -1,0 +1,76 @@
+"""Material: what a training learns from, and the network that it begins with."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+
+from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.dataset import Splits
+from tinyscope.plan.recipe import Recipe
+from tinyscope.training.untrained import untrained
+
+
+class Source(Protocol):
+    """Labelled examples, given out in batches: `data.batches.Batches`, or features of images."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 (N,), on the device."""
+
+    def __len__(self) -> int:
+        """Examples, not batches."""
+
+    def steps(self, size: int) -> int:
+        """How many batches `shuffled` gives."""
+
+    def shuffled(
+        self,
+        size: int,
+        *,
+        augmentation: Augmentation,
+        fill: Tensor,
+        generator: Generator,
+        mirrored: Tensor | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once in random order, with its label; see `Batches.shuffled`."""
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once, unchanged."""
+
+
+Begin = Callable[[Recipe], tuple[nn.Module, Tensor]]
+"""Makes the network that a training begins with, from torch's global generator, and the mean colour
+(C,) that cut-out squares are filled with."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from, and the network that it begins with."""
+
+    train: Source
+    validation: Source | None
+    shape: tuple[int, ...]
+    """Of one example, as the network takes it: (H, W, C) for images, (F,) for features."""
+    classes: int
+    begin: Begin
+
+
+def images_of(data: Splits, device: torch.device, *, begin: Begin | None = None) -> Material:
+    """The training and validation images of a data set, on the device.
+
+    Args:
+        data: its test split is not looked at.
+        device: where batches are to be; memory-mapped images stay on disk with a CPU.
+        begin: an untrained network where it is None.
+    """
+    return Material(
+        Batches(data.train, device=device),
+        None if data.validation is None else Batches(data.validation, device=device),
+        tuple(data.train.preprocessing),
+        len(data.train.class_names),
+        begin or partial(untrained, data),
+    )

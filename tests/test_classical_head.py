@@ -1,0 +1,130 @@
+import pickle
+from io import BytesIO
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+
+from tinyscope.errors import StorageError
+from tinyscope.features.classical import CLASSIFIERS, LANDMARKS, fitted
+from tinyscope.models.classical_head import ClassicalHead, classical_head
+
+
+def clouds(classes=3, count=40, features=6):
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    values = rng.normal(size=(count, features)) + 2.5 * np.eye(classes, features)[labels]
+    return values.astype(np.float16), labels.astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {
+        (name, classes): fitted(name, *clouds(classes), seed=0)
+        for name in CLASSIFIERS
+        for classes in (2, 3)
+    }
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_its_likeliest_class_is_what_the_model_predicts(models, name, classes):
+    model = models[name, classes]
+    values, labels = clouds(classes)
+    logits = ClassicalHead(model, classes)(torch.from_numpy(values))
+    assert logits.shape == (40, classes)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    predicted = model.predict(values.astype(np.float32))
+    assert (logits.argmax(1).numpy() == predicted).all()
+    assert (predicted == labels).mean() > 0.85
+
+
+@pytest.mark.parametrize(
+    "name", ["logistic-regression", "nearest-neighbours", "random-forest", "gradient-boosting"]
+)
+def test_probabilities_come_back_from_its_logits(models, name):
+    values, _ = clouds()
+    logits = ClassicalHead(models[name, 3], 3)(torch.from_numpy(values))
+    expected = models[name, 3].predict_proba(values.astype(np.float32))
+    np.testing.assert_allclose(logits.double().softmax(1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear-svm", "rbf-svm"])
+def test_an_svm_gives_its_margins(models, name):
+    values, _ = clouds()
+    logits = ClassicalHead(models[name, 3], 3)(torch.from_numpy(values)).numpy()
+    np.testing.assert_allclose(
+        logits, models[name, 3].decision_function(values.astype(np.float32)), rtol=1e-5
+    )
+
+
+def test_a_class_that_was_not_learnt_is_never_the_answer():
+    values, labels = clouds(3)
+    for name in ("logistic-regression", "linear-svm"):
+        model = fitted(name, values[labels != 1], labels[labels != 1], seed=0)
+        logits = ClassicalHead(model, 4)(torch.from_numpy(values))
+        assert set(logits.argmax(1).tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_it_comes_back_from_a_file_with_the_same_answers(models, name, classes):
+    values = torch.from_numpy(clouds(classes)[0])
+    head = ClassicalHead(models[name, classes], classes)
+    again = classical_head(head.as_bytes(), classes=classes, file="c.skops")
+    assert torch.equal(again(values), head(values))
+
+
+def test_features_count_in_half_precision_as_they_were_when_it_was_fitted(models):
+    head = ClassicalHead(models["random-forest", 3], 3)
+    values = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(head(values), head(values.half()))
+
+
+class Foreign:
+    """Something that is no model of scikit-learn."""
+
+
+def test_a_file_with_anything_else_in_it_is_refused():
+    from skops.io import dumps
+
+    with pytest.raises(StorageError) as told:
+        classical_head(dumps(Foreign()), classes=3, file="c.skops")
+    assert str(told.value) == (
+        "c.skops holds test_classical_head.Foreign, which no model of this tool consists of."
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no zip", pickle.dumps([1])], ids=["empty", "text", "pickle"]
+)
+def test_a_damaged_file_is_told_by_its_name(content):
+    with pytest.raises(StorageError) as told:
+        classical_head(content, classes=3, file="c.skops")
+    assert str(told.value).startswith("c.skops is damaged: ")
+
+
+def test_a_file_that_was_cut_off_is_told(models):
+    whole = ClassicalHead(models["logistic-regression", 3], 3).as_bytes()
+    emptied = BytesIO()
+    with ZipFile(emptied, "w"):
+        pass
+    for content in (whole[: len(whole) // 2], emptied.getvalue()):
+        with pytest.raises(StorageError):
+            classical_head(content, classes=3, file="c.skops")
+
+
+def test_an_rbf_svm_of_few_images_is_exact():
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.svm import SVC
+
+    values, labels = clouds(2)
+    assert len(values) < LANDMARKS
+    model = fitted("rbf-svm", values, labels, seed=0)
+    scaled = model[0].transform(values.astype(np.float32))
+    mapped = model[1].transform(scaled)
+    np.testing.assert_allclose(mapped @ mapped.T, rbf_kernel(scaled, gamma=1 / 6), atol=1e-3)
+    svc = SVC(C=1.0, gamma=1 / 6).fit(scaled, labels)
+    assert (model.predict(values.astype(np.float32)) == svc.predict(scaled)).mean() > 0.95

@@ -1,0 +1,308 @@
+"""Studies on frozen and unfrozen backbones, from beginning to shipped model."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import InputError, StorageError
+from tinyscope.models.transfer import Extractor
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.study import Study
+from tinyscope.shipping.classifier import load_classifier
+from tinyscope.sweep.beginnings import beginning
+from tinyscope.sweep.frozen import FrozenBackbone
+from tinyscope.sweep.local import run_study
+from tinyscope.training.cost import image_flop
+
+FAST = {
+    "model": "whitened-cnn",
+    "widths": (8, 16),
+    "optimizer": "muon",
+    "learning_rate": 0.2,
+    "momentum": 0.6,
+    "epochs": 4,
+    "batch_size": 32,
+    "precision": "fp32",
+}
+TRANSFER = {
+    "model": "transfer",
+    "pooling": "max",
+    "optimizer": "adam",
+    "learning_rate": 0.05,
+    "epochs": 6,
+    "batch_size": 32,
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def taught(world, tmp_path_factory):
+    """The folder of a finished study whose network is a backbone for others."""
+    study = Study(name="taught", base=False, variations={"one": FAST}, seeds=(0,))
+    return run_study(study, world, out=tmp_path_factory.mktemp("taught") / "s").folder
+
+
+def turned(world: Splits) -> Splits:
+    """Other images than those that the backbone was trained on."""
+    parts = [replace(part, images=part.images[:, :, ::-1].copy()) for part in world.parts()]
+    return Splits("turned", *parts)
+
+
+@pytest.fixture(scope="module")
+def made(world, taught, tmp_path_factory):
+    on = {**TRANSFER, "backbone": str(taught)}
+    study = Study(
+        name="carried",
+        base=False,
+        seeds=(0, 1),
+        variations={
+            "dense": on,
+            "forest": {**on, "classifier": "random-forest"},
+            "shifted": {**on, "shift": 2, "feature_views": 3},
+            "inner": {**on, "backbone_layer": "groups.0", "pooling": "mean"},
+            "mirrored": {
+                **on,
+                "horizontal_flip": True,
+                "feature_views": 2,
+                "test_views": "mirrored-and-moved",
+            },
+            "tuned": {**on, "unfrozen_blocks": 1, "epochs": 2, "start_from": "dense"},
+        },
+    )
+    return run_study(study, turned(world), out=tmp_path_factory.mktemp("carried") / "s")
+
+
+def runs_of(made, variation):
+    [block] = [each for each in made.summary["variations"] if each["name"] == variation]
+    return [made.folder / "runs" / run["name"] for run in block["runs"]]
+
+
+def stored(folder, split):
+    with np.load(folder / f"predictions-{split}.npz") as file:
+        return file["logits"].astype(np.float64)
+
+
+def shares(logits):
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["dense", "forest", "shifted", "inner", "mirrored", "tuned"])
+def test_a_shipped_model_answers_as_its_run_did(made, world, name):
+    for folder in runs_of(made, name):
+        found = load_classifier(folder).probabilities(turned(world).test.images)
+        # Kept features are half precision.
+        np.testing.assert_allclose(found, shares(stored(folder, "test")), atol=2e-3)
+
+
+def test_features_tell_the_classes_of_images_that_the_backbone_never_saw(made):
+    accuracy = {each["name"]: each["test"]["accuracy"] for each in made.summary["variations"]}
+    assert all(accuracy[name] > 0.85 for name in ("dense", "forest", "shifted", "tuned")), accuracy
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_an_unfrozen_block_does_not(made, taught):
+    before = load_file(taught / "model" / "weights.safetensors")
+
+    def kept(folder):
+        after = load_file(folder / "weights.safetensors")
+        return {
+            name: torch.equal(each, after[name.replace("network.", "network.backbone.network.", 1)])
+            for name, each in before.items()
+            if ".head." not in name and name.startswith("network.")
+        }
+
+    for name in ("dense", "shifted"):
+        assert all(kept(runs_of(made, name)[0]).values())
+    tuned = kept(runs_of(made, "tuned")[0])
+    learnt = ("convolutions", "norms.0.bias", "norms.1.bias", "running", "batches")
+    assert {name for name, same in tuned.items() if not same} == {
+        name for name in tuned if "groups.1" in name and any(part in name for part in learnt)
+    }
+
+
+def test_a_variation_goes_on_from_the_weights_of_another_with_the_same_seed(
+    made, taught, world, tmp_path
+):
+    on = {**TRANSFER, "backbone": str(taught)}
+    still = {**on, "unfrozen_blocks": 1, "epochs": 1, "learning_rate": 0.0, "start_from": "dense"}
+    study = Study(name="still", base=False, seeds=(0, 1), variations={"still": still, "dense": on})
+    again = run_study(study, turned(world), out=tmp_path / "s")
+    for folder, parent in zip(runs_of(again, "still"), runs_of(made, "dense"), strict=True):
+        after, before = (load_file(each / "weights.safetensors") for each in (folder, parent))
+        heads = [name for name in before if ".head." in name]
+        assert heads
+        assert all(torch.equal(after[name], before[name]) for name in heads)
+
+
+def test_what_a_run_begins_with_is_part_of_its_name(made, taught, world, tmp_path):
+    on = {**TRANSFER, "backbone": str(taught)}
+    tuned = {**on, "unfrozen_blocks": 1, "epochs": 2}
+    study = Study(name="own", base=False, seeds=(0,), variations={"tuned": tuned})
+    folder = run_study(study, turned(world), out=tmp_path / "s").folder
+    [run] = (folder / "runs").iterdir()
+    assert run.name not in {each.name for each in runs_of(made, "tuned")}
+
+
+def test_images_pass_a_frozen_backbone_once_for_all_seeds_heads_and_studies(
+    made, taught, world, tmp_path, monkeypatch
+):
+    def refused(*arguments, **keywords):
+        raise AssertionError("an image passed the backbone again")
+
+    monkeypatch.setattr("tinyscope.features.extraction._compute", refused)
+    on = {**TRANSFER, "backbone": str(taught), "head": ["batchnorm"], "epochs": 2}
+    study = Study(name="other", base=False, seeds=(5,), variations={"other": on})
+    run_study(study, turned(world), out=tmp_path / "s")
+
+
+def test_an_interrupted_head_ends_with_the_same_weights(made, taught, world, tmp_path):
+    from tinyscope.sweep.listener import Listener
+
+    class Stops(Listener):
+        def epoch(self, run, row):
+            if row["epoch"] == 4:
+                raise KeyboardInterrupt
+
+    on = {**TRANSFER, "backbone": str(taught)}
+    study = Study(name="cut", base=False, seeds=(0,), variations={"dense": on})
+    data = turned(world)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, data, out=tmp_path / "s", listener=Stops())
+    run_study(study, data, out=tmp_path / "s")
+    [run] = (tmp_path / "s" / "runs").iterdir()
+    whole = runs_of(made, "dense")[0]
+    assert run.name == whole.name
+    assert (run / "weights.safetensors").read_bytes() == (
+        whole / "weights.safetensors"
+    ).read_bytes()
+    assert stored(run, "test").tobytes() == stored(whole, "test").tobytes()
+
+
+def test_the_recommended_model_brings_its_forest_along(world, taught, tmp_path):
+    on = {**TRANSFER, "backbone": str(taught)}
+    forest = {**on, "classifier": "random-forest"}
+    study = Study(name="s", base=False, seeds=(0,), variations={"forest": forest})
+    data = turned(world)
+    folder = run_study(study, data, out=tmp_path / "s").folder
+    assert sorted(each.name for each in (folder / "model").iterdir()) == [
+        "classifier.skops", "model.json", "weights.safetensors",
+    ]  # fmt: skip
+    found = load_classifier(folder).probabilities(data.test.images)
+    [run] = (folder / "runs").iterdir()
+    np.testing.assert_allclose(found, shares(stored(run, "test")), atol=1e-6)
+    # A dense model that comes later takes the forest away.
+    dense = Study(name="s", base=False, seeds=(0,), variations={"dense": on})
+    run_study(dense, data, out=tmp_path / "s")
+    assert sorted(each.name for each in (folder / "model").iterdir()) == [
+        "model.json", "weights.safetensors",
+    ]  # fmt: skip
+
+
+def test_arithmetic_counts_each_pass_of_each_training_image(made, taught, world):
+    start = beginning(Recipe(**TRANSFER, backbone=str(taught)), world)
+    wrapped, _ = start.network()
+    once = image_flop(Extractor(wrapped), shape=(16, 16, 3)).forward
+    assert once > 0
+    counted = {
+        name: json.loads((runs_of(made, name)[0] / "result.json").read_text())["train_flop"]
+        for name in ("dense", "forest", "shifted")
+    }
+    head = 6 * 256 * 2 * 2 * 16 * 4  # epochs, images, forward and kernel, its numbers
+    assert counted == {
+        "dense": 256 * once + head,
+        "forest": 256 * once,
+        "shifted": 3 * 256 * once + head,
+    }
+
+
+def test_a_model_of_scikit_learn_has_a_history_of_one_row(made):
+    rows = (runs_of(made, "forest")[0] / "history.csv").read_text().splitlines()
+    assert len(rows) == 2
+    row = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+    predictions = stored(runs_of(made, "forest")[0], "validation")
+    assert row["epoch"] == "1"
+    assert float(row["train_accuracy"]) > 0.95
+    assert 0 < float(row["val_loss"]) < np.log(4)
+    assert len(predictions) == 64
+
+
+def test_a_transfer_of_a_transfer_is_one_too(made, world, tmp_path):
+    parent = runs_of(made, "tuned")[0]
+    on = {**TRANSFER, "backbone": str(parent)}
+    study = Study(name="twice", base=False, seeds=(0,), variations={"again": on})
+    folder = run_study(study, world, out=tmp_path / "s").folder
+    found = load_classifier(folder).probabilities(world.test.images)
+    [run] = (folder / "runs").iterdir()
+    np.testing.assert_allclose(found, shares(stored(run, "test")), atol=2e-3)
+
+
+def begins(world, **changes):
+    return beginning(Recipe(**{**TRANSFER, **changes}), world)
+
+
+def test_a_layer_that_does_not_exist_is_told_with_those_that_do(world, taught):
+    with pytest.raises(InputError) as told:
+        begins(world, backbone=str(taught), backbone_layer="groups.7")
+    assert str(told.value) == (
+        'Unknown layer "groups.7". Did you mean "groups.1"? Its layers are: whitening, groups, '
+        "groups.0, groups.1, head."
+    )
+
+
+def test_images_below_the_backbones_smallest_are_refused(world, taught):
+    parts = [replace(part, images=part.images[:, :6, :6].copy()) for part in world.parts()]
+    small = Splits("small", *parts)
+    with pytest.raises(InputError) as told:
+        begins(small, backbone=str(taught))
+    assert str(told.value) == (
+        "Backbone s at layer groups takes images of 8 pixels a side or more; these are 6x6. Set "
+        "backbone_size = 8 or more, or another backbone_layer."
+    )
+
+
+def test_weights_do_not_go_with_a_folder_that_has_its_own(world, taught):
+    with pytest.raises(InputError) as told:
+        begins(world, backbone=str(taught), backbone_weights="w.safetensors")
+    assert str(told.value) == (
+        f'backbone_weights = "w.safetensors" does not go with the backbone {taught}, a folder that '
+        "holds its own."
+    )
+
+
+def test_a_backbone_that_is_trained_again_is_another_one(world, tmp_path):
+    digests = set()
+    for seed in (0, 1):
+        study = Study(name="b", base=False, variations={"b": {**FAST, "epochs": 1}}, seeds=(seed,))
+        folder = run_study(study, world, out=tmp_path / "s").folder
+        digests.add(begins(world, backbone=str(folder)).digest)
+    assert len(digests) == 2
+
+
+def test_weights_that_are_gone_are_told(made, taught, world, tmp_path):
+    on = {**TRANSFER, "backbone": str(taught)}
+    tuned = {**on, "unfrozen_blocks": 1, "epochs": 1, "start_from": "dense"}
+    study = Study(name="gone", base=False, seeds=(0,), variations={"dense": on, "tuned": tuned})
+    data = turned(world)
+    start = begins(data, backbone=str(taught), unfrozen_blocks=1)
+    from tinyscope.sweep.planned import plan_runs
+
+    planned = plan_runs(study, data, tmp_path / "s")
+    assert [run.variation for run in planned.missing] == ["dense", "tuned"]
+    parent = planned.runs[0]
+    with pytest.raises(StorageError) as told:
+        start.going_on_from(parent).network()
+    assert str(told.value).startswith(f"{parent.folder}: its weights cannot be taken over: ")
+
+
+def test_features_are_known_once_they_were_asked_for(world, taught, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path))
+    backbone = FrozenBackbone(begins(world, backbone=str(taught)))
+    assert not backbone.knows(world.train)
+    backbone.features(world.train)
+    assert backbone.knows(world.train)
+    assert not backbone.knows(world.validation)

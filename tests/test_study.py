@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from tinyscope.errors import InputError
-from tinyscope.plan.recipe_book import recipe
+from tinyscope.plan.published_figures import PublishedFigures
+from tinyscope.plan.recipe import KEYS
+from tinyscope.plan.recipe_book import RECIPES, recipe
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_faults import STUDY_KEYS, grid_points
-from tinyscope.plan.study_files import parse
+from tinyscope.plan.study_files import load_study, parse
 
 
 def told(**values: Any) -> str:
@@ -60,6 +62,66 @@ def test_a_grid_is_every_combination_after_the_variations() -> None:
     )
 
 
+def test_a_variation_may_have_a_base_of_its_own_and_overrides_still_win() -> None:
+    study = Study(
+        name="s",
+        recipe="compact",
+        variations={
+            "a": {"recipe": "resnet", "shift": 1},
+            "b": {"recipe": "quick"},
+            "c": {"epochs": 4},
+        },
+        grid={"zoom": [0.5]},
+        overrides={"batch_size": 32, "epochs": 2},
+    )
+    set_for_all = {"batch_size": 32, "epochs": 2}
+    assert study.recipes() == {
+        "base": recipe("compact").changed(set_for_all),
+        "a": recipe("resnet").changed({"shift": 1, **set_for_all}),
+        "b": recipe("quick").changed(set_for_all),
+        "c": recipe("compact").changed(set_for_all),
+        "zoom=0.5": recipe("compact").changed({"zoom": 0.5, **set_for_all}),
+    }
+    assert study.starts() == {}
+
+
+def test_contradictions_are_judged_against_the_own_base_of_a_variation() -> None:
+    study = Study(
+        name="s",
+        recipe="compact",
+        variations={"a": {"recipe": "plain", "warmup": 0.1}, "b": {"warmup": 0.1}},
+    )
+    with pytest.raises(InputError) as caught:
+        study.recipes()
+    assert str(caught.value) == (
+        'Study s: variation "a": warmup belongs to the schedules "linear", "cosine" and '
+        '"one-cycle".'
+    )
+
+
+def test_a_variation_may_start_from_any_other_with_the_same_network() -> None:
+    study = Study(
+        name="s",
+        variations={
+            "late": {"start_from": "longer", "epochs": 1},
+            "longer": {"start_from": "base", "learning_rate": 0.01},
+            "again": {"start_from": "epochs=3", "backbone_size": "none", "widths": [64, 256, 256]},
+        },
+        grid={"epochs": [3]},
+    )
+    assert study.starts() == {"late": "longer", "longer": "base", "again": "epochs=3"}
+    assert list(study.recipes()) == ["base", "late", "longer", "again", "epochs=3"]
+    assert study.recipes()["again"] == recipe("plain")
+    assert parse(study.as_toml(), name="s", file="s.toml") == study
+
+
+@pytest.mark.parametrize("key", ["recipe", "start_from"])
+def test_what_only_a_variation_has_cannot_be_set_for_all(key: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Study(name="s").with_overrides({key: "base"})
+    assert str(caught.value) == f"{key} cannot be set for all variations; it is for a study file."
+
+
 def test_overrides_win_over_the_base_and_over_every_variation() -> None:
     study = Study(
         name="s",
@@ -95,7 +157,7 @@ def test_a_size_can_be_taken_back() -> None:
         (
             {"epoch": 3},
             'Unknown recipe key "epoch". Did you mean "epochs"? '
-            'Run "tinyscope list recipes" to see all 40.',
+            f'Run "tinyscope list recipes" to see all {len(KEYS)}.',
         ),
         (
             {"epochs": 0, "shift": "x"},
@@ -201,7 +263,7 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         (
             {"recipe": "compct"},
             'Unknown recipe "compct". Did you mean "compact"? '
-            'Run "tinyscope list recipes" to see all 9.',
+            f'Run "tinyscope list recipes" to see all {len(RECIPES)}.',
         ),
         ({"question": 3}, "question = 3 is not a text."),
         ({"data": None}, "data = None is not a text."),
@@ -220,7 +282,7 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         (
             {"variations": {"a": {"epoch": 3}}},
             'Unknown recipe key "epoch". Did you mean "epochs"? '
-            'Run "tinyscope list recipes" to see all 40.',
+            f'Run "tinyscope list recipes" to see all {len(KEYS)}.',
         ),
         ({"overrides": {"epochs": 0}}, "epochs = 0 is out of range: at least 1."),
         ({"grid": {"epochs": 3}}, "grid.epochs is not a list of values."),
@@ -237,11 +299,11 @@ def test_seeds_that_are_neither_are_refused(given: Any, shown: str) -> None:
         ),
         (
             {"published": {"base": 61}},
-            "published.base = 61 is not an accuracy between 0 and 1.",
+            "published.base = 61 is neither an accuracy between 0 and 1 nor a table of figures.",
         ),
         (
             {"published": {"base": True}},
-            "published.base = true is not an accuracy between 0 and 1.",
+            "published.base = true is neither an accuracy between 0 and 1 nor a table of figures.",
         ),
         (
             {"variations": {"model-1": {"epochs": 3}}, "published": {"modle-1": 0.6}},
@@ -271,6 +333,26 @@ def test_published_figures_may_be_of_the_base_and_of_points_of_the_grid() -> Non
     assert study.published["epochs=2"] == 1
 
 
+def test_published_figures_come_in_one_form_from_numbers_and_from_tables() -> None:
+    study = Study(
+        name="s",
+        variations={"a": {"epochs": 1}, "b": {"epochs": 2}, "c": {"epochs": 3}},
+        published={
+            "c": {"val_loss": 1.5, "minutes": 2, "differs": ["One.", "Two."]},
+            "a": {"test_accuracy": 0.6, "parameters": 10},
+            "base": 0.5,
+        },
+    )
+    found = study.published_figures()
+    assert list(found) == ["base", "a", "c"]
+    assert found["base"] == PublishedFigures(figures={"test_accuracy": 0.5})
+    assert found["a"] == PublishedFigures(figures={"test_accuracy": 0.6, "parameters": 10})
+    assert found["c"] == PublishedFigures(
+        figures={"val_loss": 1.5, "minutes": 2}, differs=("One.", "Two.")
+    )
+    assert parse(study.as_toml(), name="s", file="s.toml") == study
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "base", "../up", "a/b", " a", ".a", "-a", "a" * 81, "größe", "a\\b", "a:b", "a\nb"],
@@ -281,6 +363,15 @@ def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
         f'Study s: "{shown}" cannot name a variation: expected at most 80 letters, digits and '
         '" ._=,+-", a letter or digit first, and not "base".'
     )
+
+
+def test_a_variation_may_be_called_base_where_the_unchanged_base_does_not_run() -> None:
+    variations = {"base": {"epochs": 3}, "b": {"start_from": "base"}}
+    study = Study(name="s", base=False, variations=variations, published={"base": 0.5})
+    assert [made.epochs for made in study.recipes().values()] == [3, 20]
+    assert study.starts() == {"b": "base"}
+    with pytest.raises(InputError, match='"base" cannot name a variation'):
+        study.with_overrides({"base": True})
 
 
 @pytest.mark.parametrize("name", ["a", "0", "lr=0.5,wd=5e-4", "A b_c-d+e.f", "a" * 80, "Base"])
@@ -340,10 +431,20 @@ def _random_study(draw: random.Random) -> Study:
         }
         return {key: some[key] for key in draw.sample(sorted(some), draw.randrange(len(some)))}
 
+    def figures() -> Any:
+        some = {"test_accuracy": draw.random(), "epochs": 3, "minutes": 0.5, "differs": [text()]}
+        chosen = draw.sample(sorted(some), draw.randrange(len(some)))
+        return draw.choice([draw.random(), {key: some[key] for key in chosen}])
+
     variations = {
         draw.choice("ab1") + "".join(draw.choices(name, k=draw.randrange(9))): changes()
         for _ in range(draw.randrange(4))
     }
+    for body in variations.values():
+        if draw.random() < 0.3:
+            body["recipe"] = draw.choice(["plain", "keras-adam"])
+    if variations and draw.random() < 0.3:
+        variations["after"] = {**variations[min(variations)], "start_from": min(variations)}
     if draw.random() < 0.5:
         layers = [text() for _ in range(draw.randrange(1, 4))]
         variations["layers"] = {"model": "layer-stack", "layers": layers}
@@ -361,14 +462,14 @@ def _random_study(draw: random.Random) -> Study:
         validation=draw.choice([0, 0.1, draw.random()]),
         split_seed=draw.randrange(2**32),
         size=draw.choice([None, 32]),
-        published={key: draw.random() for key in [*variations, "base"][: draw.randrange(3)]},
+        published={key: figures() for key in [*variations, "base"][: draw.randrange(3)]},
         published_source=text(),
         overrides=overrides,
     )
 
 
 def test_any_study_comes_back_from_its_file() -> None:
-    for seed in range(300):
+    for seed in range(60):
         study = _random_study(random.Random(seed))
         assert parse(study.as_toml(), name="s", file="s.toml") == study, seed
 
@@ -383,7 +484,8 @@ def test_a_study_file_is_as_plain_as_what_it_says() -> None:
     text = study.as_toml()
     assert text == (
         'question = "Why?"\ndata = "digits"\nrecipe = "plain"\nbase = true\nseeds = [4]\n'
-        'validation = 0.1\nsplit_seed = 0\nreview = ""\npublished_source = ""\n\n[variations.a]\n\n'
+        'validation = 0.1\nsplit_seed = 0\nreview = ""\npublished_source = ""\n'
+        'published_tables = ""\n\n[variations.a]\n\n'
         '[variations."lr=0.5"]\nplateau_patience = "none"\nlayers = ["x", "y"]\n'
     )
     assert tomllib.loads(text)["variations"]["lr=0.5"]["layers"] == ["x", "y"]
@@ -391,3 +493,18 @@ def test_a_study_file_is_as_plain_as_what_it_says() -> None:
 
 def test_an_empty_grid_has_no_points() -> None:
     assert grid_points({}) == {}
+
+
+@pytest.mark.parametrize("data", ["cifar10", "./cifar10", "data/cifar10/", "C:\\data\\cifar10"])
+def test_published_figures_stay_with_the_studys_own_data_wherever_it_lies(data: str) -> None:
+    study = load_study("published-c")
+    assert study.on(data).published == study.published
+    assert study.on(data).data == data
+
+
+@pytest.mark.parametrize("data", ["digits", "photos/", "my-cifar10", "cifar10/photos"])
+def test_published_figures_do_not_go_along_to_other_data(data: str) -> None:
+    other = load_study("published-c").on(data)
+    assert (other.data, other.published, other.published_tables) == (data, {}, "")
+    assert other.published_source == ""
+    assert other.recipes() == load_study("published-c").recipes()

@@ -4,10 +4,33 @@ import pytest
 
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
+from tinyscope.models.backbones import BACKBONES
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.plan.published_figures import built_in_tables
+from tinyscope.plan.recipe_book import RECIPES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import built_in, load_study, parse
+from tinyscope.training.cost import image_flop
 
 CHOICES = {"model": zoo.NAMES}
+
+
+def classes_of(study: Study) -> list[str] | None:
+    return list(CIFAR_10) if study.data == "cifar10" else None
+
+
+CIFAR_10 = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 
 def told(text: str) -> str:
@@ -23,17 +46,150 @@ def test_every_built_in_study_can_be_planned_and_its_models_exist(name: str) -> 
     assert study.question.endswith("?")
     recipes = study.recipes()
     assert len(recipes) >= 2
+    assert set(study.published) == set(study.published_figures(classes_of(study)))
     assert set(study.published) <= set(recipes)
     for recipe in recipes.values():
         side = 8 if study.data == "digits" else 32
+        if recipe.model == zoo.TRANSFER:
+            assert recipe.backbone in BACKBONES
+            continue
         zoo.build(
             recipe.model, layers=recipe.layers, channels=3, classes=10, height=side, width=side
         )
 
 
 def test_the_studies_that_the_documentation_names_come_along() -> None:
-    assert {"demo", "plain-cnns", "quickstart"} <= set(built_in())
+    assert {"demo", "quickstart", *(f"published-{letter}" for letter in "abcde")} <= set(built_in())
     assert list(built_in()) == sorted(built_in())
+
+
+PUBLISHED = [name for name in built_in() if name.startswith("published-")]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_study_says_whose_it_is_and_where_each_of_its_methods_differs(
+    name: str,
+) -> None:
+    study = load_study(name)
+    assert study.seeds == (0, 1, 2)
+    assert study.published_source.endswith("; one run each")
+    for figures in study.published_figures().values():
+        assert figures.figures
+        assert all(each.endswith(".") for each in figures.differs)
+        assert any("alidat" in each for each in figures.differs)
+        assert "Three seeds instead of one run." in figures.differs
+
+
+def test_the_published_accuracies_are_those_of_the_reports() -> None:
+    found = {
+        f"{name[10:]} {variation}": one.figures["test_accuracy"]
+        for name in PUBLISHED
+        for variation, one in load_study(name).published_figures().items()
+        if "test_accuracy" in one.figures
+    }
+    assert found == {
+        "a without-pooling": 0.4711,
+        "a with-pooling": 0.6207,
+        "a with-augmentation": 0.67,
+        "b model-1": 0.6305,
+        "b model-2": 0.7191,
+        "b model-3": 0.7204,
+        "c model-1": 0.6005,
+        "c improved": 0.6388,
+        "c v3": 0.699,
+        "c final": 0.7143,
+        "d simple": 0.69,
+        "d-transfer vgg16": 0.829,
+        "d-transfer vgg16-random-forest": 0.61,
+        "e 5-epochs": 0.5728,
+        "e 20-epochs": 0.7311,
+        "e-transfer transfer": 0.6325,
+    }
+    optimizers = load_study("published-c").published_figures()
+    assert optimizers["sgd"].figures["val_accuracy"] == 0.5917
+    assert optimizers["adam"].figures["val_accuracy"] == 0.707
+
+
+@pytest.mark.parametrize("name", ["published-b", "published-c", "published-d"])
+def test_published_networks_are_trained_as_the_reports_trained_them(name: str) -> None:
+    study = load_study(name)
+    published = study.published_figures()
+    for variation, recipe in study.recipes().items():
+        figures = published[variation].figures if variation in published else {}
+        assert recipe.epochs == figures.get("epochs", recipe.epochs)
+        if variation.startswith("ours"):
+            continue
+        assert recipe.batch_size == 32
+        assert (recipe.normalization, recipe.initializer) == ("unit", "glorot-uniform")
+        assert (recipe.schedule, recipe.label_smoothing, recipe.weight_decay) == ("constant", 0, 0)
+        assert recipe.learning_rate == (0.01 if recipe.optimizer == "sgd" else 0.001)
+
+
+@pytest.mark.parametrize("variation", ["improved", "final"])
+def test_the_controls_of_report_c_leave_out_the_vertical_flips_alone(variation: str) -> None:
+    recipes = load_study("published-c").recipes()
+    control = recipes[f"{variation}-upright"]
+    assert recipes[variation].difference(control) == {"vertical_flip": True}
+
+
+def test_the_two_optimizers_of_report_c_differ_in_nothing_else() -> None:
+    recipes = load_study("published-c").recipes()
+    assert recipes["sgd"].difference(recipes["adam"]) == {"optimizer": "sgd", "learning_rate": 0.01}
+
+
+def test_the_twenty_epochs_of_report_e_go_on_from_the_five() -> None:
+    study = load_study("published-e")
+    assert study.starts() == {"20-epochs": "5-epochs"}
+    first, second = (study.recipes()[name] for name in ("5-epochs", "20-epochs"))
+    assert second.difference(first) == {"learning_rate": 0.001, "epochs": 20}
+
+
+def test_the_stacks_of_report_a_differ_in_pooling_and_in_augmentation_alone() -> None:
+    recipes = load_study("published-a").recipes()
+    short, without = recipes["with-pooling-short"], recipes["without-pooling"]
+    assert [line for line in short.layers if line != "maxpool 2"] == list(without.layers)
+    assert list(without.difference(short)) == ["layers"]
+    assert recipes["with-pooling"].difference(short) == {"epochs": 12}
+    changed = recipes["with-augmentation"].difference(recipes["with-pooling"])
+    assert changed == {
+        "horizontal_flip": True,
+        "alternating_flip": True,
+        "shift": 2,
+        "rotation": 5.0,
+        "test_views": "mirrored-and-moved",
+    }
+
+
+def test_pooling_spares_the_stacks_of_report_a_the_arithmetic_that_the_study_states() -> None:
+    flop = {}
+    for name, made in load_study("published-a").recipes().items():
+        stack = zoo.build(
+            made.model, layers=made.layers, channels=3, classes=100, height=32, width=32
+        )
+        network = PixelInput(stack, mean=(0.0,) * 3, deviation=(1.0,) * 3)
+        cost = image_flop(network, shape=(32, 32, 3))
+        flop[name] = cost.forward / 1e6, made.epochs * sum(cost)
+    assert flop["without-pooling"][0] == pytest.approx(244, abs=0.5)
+    assert flop["with-pooling"][0] == pytest.approx(87, abs=0.5)
+    assert flop["with-pooling"][1] / flop["without-pooling"][1] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("letter", "bcde")
+def test_ours_is_no_larger_than_the_best_published_network_of_its_report(letter: str) -> None:
+    recipes = load_study(f"published-{letter}").recipes()
+    best = {"b": "model-3", "c": "final", "d": "deeper", "e": "20-epochs"}[letter]
+    shape = {"channels": 3, "classes": 10, "height": 32, "width": 32}
+    counts = {}
+    for name in (best, *(each for each in recipes if each.startswith("ours"))):
+        made = recipes[name]
+        network = zoo.build(
+            made.model, layers=made.layers, widths=made.widths, depth=made.depth, **shape
+        )
+        counts[name] = sum(each.numel() for each in network.parameters())
+    assert list(recipes)[-1] == "ours"
+    assert len(counts) >= 2
+    assert max(counts.values()) == counts[best]
+    assert letter != "e" or counts[best] <= 1_300_000
 
 
 def test_a_study_file_is_read_and_named_after_its_file(tmp_path: Path) -> None:
@@ -150,7 +306,7 @@ def test_eight_faults_of_different_kinds_are_told_at_once_with_their_lines() -> 
         [
             's.toml:2: Unknown study key "questoin". Did you mean "question"? The keys are '
             "question, data, recipe, base, validation, split_seed, size, review, "
-            "published_source, seeds, variations, grid, overrides, published.",
+            "published_source, published_tables, seeds, variations, grid, overrides, published.",
             "s.toml:3: seeds = 0 is neither a count from 1 to 1000 nor a list of different whole "
             "numbers from 0.",
             "s.toml:4: validation = 1.5 is out of range: at least 0, below 1.",
@@ -203,8 +359,10 @@ def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line:
         ),
         ("\n[grid.shift]\na = 1", "s.toml:2: grid.shift is not a list of values."),
         (
-            "\n[published.a.b]\nx = 1",
-            's.toml:2: published.a = {"b": {"x": 1}} is not an accuracy between 0 and 1.',
+            "\n[published.base.b]\nx = 1",
+            "s.toml:2: published.base.b is no published figure. The figures are test_accuracy, "
+            "test_loss, val_accuracy, val_loss, train_accuracy, parameters, epochs, minutes, "
+            "differs.",
         ),
         (
             "seeds = 1\nepochs = 5",
@@ -214,8 +372,8 @@ def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line:
         (
             'name = "other"',
             's.toml:1: Unknown study key "name". Did you mean "base"? The keys are question, data, '
-            "recipe, base, validation, split_seed, size, review, published_source, seeds, "
-            "variations, grid, overrides, published.",
+            "recipe, base, validation, split_seed, size, review, published_source, "
+            "published_tables, seeds, variations, grid, overrides, published.",
         ),
         (
             '[overrides]\nmodel = "resnet20"',
@@ -237,6 +395,98 @@ def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line:
             '["flatten", "dense 64 relu"].',
         ),
         ("base = false", "s.toml:1: base = false leaves nothing to run."),
+        (
+            'start_from = "base"',
+            "s.toml:1: start_from stands below [variations.NAME].",
+        ),
+        (
+            '[overrides]\nrecipe = "quick"',
+            "s.toml:2: recipe is no recipe key; it stands below [variations.NAME].",
+        ),
+        (
+            '[grid]\nstart_from = ["base"]',
+            "s.toml:2: start_from is no recipe key; it stands below [variations.NAME].",
+        ),
+        (
+            '[variations.a]\nepochs = 3\nrecipe = "quik"',
+            's.toml:3: Unknown recipe "quik". Did you mean "quick"? '
+            f'Run "tinyscope list recipes" to see all {len(RECIPES)}.',
+        ),
+        ("[variations.a]\n\nrecipe = 3", "s.toml:3: recipe = 3 is not a text."),
+        ("[variations.a]\nstart_from = true", "s.toml:2: start_from = true is not a text."),
+        (
+            '[variations.first]\nepochs = 3\n[variations.b]\nstart_from = "frist"',
+            's.toml:4: start_from = "frist" is the name of no variation of this study. Did you '
+            'mean "first"?',
+        ),
+        (
+            'base = false\n[variations.b]\nstart_from = "base"',
+            's.toml:3: start_from = "base" is the name of no variation of this study.',
+        ),
+        (
+            '[variations.b]\nstart_from = "b"',
+            's.toml:2: start_from goes round in a circle: "b", then "b".',
+        ),
+        (
+            '[variations.in]\nstart_from = "a"\n[variations.a]\nstart_from = "b"\n'
+            '[variations.b]\nepochs = 1\nstart_from = "c"\n[variations.c]\nstart_from = "a"',
+            's.toml:4: start_from goes round in a circle: "a", then "b", then "c", then "a".',
+        ),
+        (
+            '[variations.b]\nstart_from = "base"\nmodel = "resnet-20"',
+            's.toml:1: variation "b": start_from = "base" goes on with the same network, and model '
+            "is not as there.",
+        ),
+        (
+            '[variations.b]\nstart_from = "base"\nhead = ["batchnorm"]\n[overrides]\n'
+            'model = "transfer"\nbackbone = "vgg16"',
+            's.toml:1: variation "b": start_from = "base" goes on with the same network, and head '
+            "is not as there.",
+        ),
+        (
+            '[variations.b]\nstart_from = "base"\n[overrides]\nmodel = "transfer"\n'
+            'backbone = "vgg16"\nclassifier = "random-forest"',
+            's.toml:1: variation "b": start_from = "base" goes on training, and classifier = '
+            '"random-forest" cannot.',
+        ),
+        (
+            "[published.base]\nepochs = 3\ntest_acuracy = 0.5",
+            "s.toml:3: published.base.test_acuracy is no published figure. Did you mean "
+            '"test_accuracy"? The figures are test_accuracy, test_loss, val_accuracy, val_loss, '
+            "train_accuracy, parameters, epochs, minutes, differs.",
+        ),
+        (
+            "[published]\nbase = { test_accuracy = 61 }",
+            "s.toml:2: published.base.test_accuracy = 61 is not an accuracy between 0 and 1.",
+        ),
+        (
+            "[published.base]\ntest_loss = nan\n[published.bse]\nval_loss = -1\nminutes = 0\n"
+            'parameters = 1.5\nepochs = true\ndiffers = "one"',
+            "s.toml:2: published.base.test_loss = nan is not a loss of 0 or more. "
+            "s.toml:3: published.bse is the name of no variation of this study. Did you mean "
+            '"base"? '
+            "s.toml:4: published.bse.val_loss = -1 is not a loss of 0 or more. "
+            "s.toml:5: published.bse.minutes = 0 is not a number above 0. "
+            "s.toml:6: published.bse.parameters = 1.5 is not a whole number from 1. "
+            "s.toml:7: published.bse.epochs = true is not a whole number from 1. "
+            's.toml:8: published.bse.differs = "one" is not a list of sentences.',
+        ),
+        ("\npublished_tables = 3", "s.toml:2: published_tables = 3 is not a text."),
+        (
+            '\npublished_tables = "nowhere"',
+            's.toml:2: published_tables = "nowhere" is neither a folder nor one of those that come '
+            f"along: {', '.join(built_in_tables())}.",
+        ),
+        (
+            'published_tables = "araujo"\n[variations.20-epochs]\nepochs = 3',
+            "s.toml:1: "
+            + " ".join(
+                f'araujo/histories.csv:{line}: variation "5-epochs" is the name of no variation of '
+                'this study. Did you mean "20-epochs"?'
+                for line in (2, 3, 4)
+            )
+            + " araujo/histories.csv has 2 faults more.",
+        ),
     ],
 )
 def test_a_fault_of_any_table_is_told_with_its_line(text: str, message: str) -> None:

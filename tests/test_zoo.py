@@ -5,6 +5,7 @@ from torch import nn
 
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
+from tinyscope.plan.study_files import load_study
 
 BUILT_BY_CHOICE = {"resnet-20", "whitened-cnn"}
 """Models whose smallest size is a choice; every layer of theirs would take less."""
@@ -65,6 +66,45 @@ def test_the_smallest_size_of_a_model_is_the_smallest_that_its_layers_take(name:
     below = entry.smallest - 1
     with pytest.raises(InputError, match="does not fit an input of"):
         entry.build(channels=3, classes=7, height=below, width=below)
+
+
+PARAMETERS = {
+    "kossowska-1": 181_162,
+    "kossowska-2": 1_250_858,
+    "kossowska-3": 4_210_090,
+    "brittan-1": 66_170,
+    # The reports do not give those of the next three; counted by hand, layer by layer.
+    "brittan-improved": 448 + 4_640 + 18_496 + 65_600 + 650,
+    "brittan-v3": 448 + 4_640 + 18_496 + 73_856 + 295_168 + 263_168 + 10_250,
+    "brittan-final": 448 + 4_640 + 18_496 + 73_856 + 295_168 + 131_584 + 5_130,
+    "workshop-simple": 703_786,
+    "workshop-deeper": 403_850,
+}
+"""Of the networks of published reports, for ten classes."""
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_published_network_has_as_many_parameters_as_its_report_says(name: str) -> None:
+    network = zoo.build(name, channels=3, classes=10, height=32, width=32)
+    assert sum(each.numel() for each in network.parameters()) == PARAMETERS[name]
+
+
+def test_no_network_of_a_report_is_left_uncounted() -> None:
+    reports = ("kossowska", "brittan", "workshop")
+    assert {name for name in zoo.MODELS if name.startswith(reports)} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("study", ["published-b", "published-c", "published-d"])
+def test_the_parameters_that_a_study_calls_published_are_those_of_its_networks(study: str) -> None:
+    asked = load_study(study)
+    recipes = asked.recipes()
+    found = {
+        recipes[name].model: one.figures["parameters"]
+        for name, one in asked.published_figures().items()
+        if "parameters" in one.figures
+    }
+    assert len(found) == {"published-b": 3, "published-c": 1, "published-d": 2}[study]
+    assert found == {model: PARAMETERS[model] for model in found}
 
 
 def test_a_model_of_layers_of_ones_own_is_built() -> None:

@@ -56,6 +56,7 @@ BRITTAN_IMPROVED = (
     "flatten",
     "dense 64 relu",
 )
+"""89,834 parameters, which the report does not give."""
 
 _FIVE_BLOCKS = tuple(
     line
@@ -63,7 +64,10 @@ _FIVE_BLOCKS = tuple(
     for line in (f"conv {width} 3x3 same relu", "maxpool 2")
 )
 BRITTAN_V3 = (*_FIVE_BLOCKS, "flatten", "dense 1024 relu", "dropout 0.5")
+"""666,026 parameters, likewise."""
+
 BRITTAN_FINAL = (*_FIVE_BLOCKS, "flatten", "dense 512 relu")
+"""529,322 parameters, likewise."""
 
 WORKSHOP_SIMPLE = (
     "conv 32 3x3 valid relu",

@@ -90,7 +90,10 @@ MODELS: dict[str, Entry] = {
 LAYER_STACK = "layer-stack"
 """The model whose layers the recipe itself lists."""
 
-NAMES = (*MODELS, LAYER_STACK)
+TRANSFER = "transfer"
+"""The model that is a backbone with a classifier on top; `description.network_of` builds it."""
+
+NAMES = (*MODELS, LAYER_STACK, TRANSFER)
 """Every name that a recipe's `model` may have."""
 
 

@@ -7,12 +7,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tinyscope.errors import InputError, nearest
-from tinyscope.plan.recipe import KEYS, NONE, Recipe, faults, spelled
+from tinyscope.plan.published_figures import PublishedFigures, with_tables
+from tinyscope.plan.recipe import KEYS, Recipe, faults
 from tinyscope.plan.recipe_book import recipe
-from tinyscope.plan.study_faults import Fault, Place, grid_points, study_faults
+from tinyscope.plan.spelling import NONE, spelled
+from tinyscope.plan.study_faults import (
+    VARIATION_KEYS,
+    Fault,
+    Place,
+    grid_points,
+    study_faults,
+)
 
 _SETTABLE = ("validation", "split_seed", "size", "review", "base")
 """Keys of a study that `--set` reaches beside those of its recipes."""
+
+_NETWORK = (
+    *("model", "layers", "widths", "depth"),
+    *("backbone", "backbone_layer", "backbone_size", "pooling", "classifier", "head"),
+)
+"""Recipe keys that give a network its weights' names and shapes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +46,8 @@ class Study:
     recipe: str = "plain"
     """The base, a name of `tinyscope list recipes`."""
     variations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """For each variation, the recipe keys that it changes."""
+    """For each variation, the recipe keys that it changes; `recipe`, where its base is another
+    one; `start_from`, where it begins with the weights that another variation ended with."""
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
     """Recipe keys with values; every combination is a variation."""
     base: bool = True
@@ -47,10 +62,14 @@ class Study:
     """Side in pixels that images are brought to; None leaves it to the data set."""
     review: str = ""
     """Path of a review file, which excludes or relabels training images; empty for none."""
-    published: Mapping[str, float] = field(default_factory=dict)
-    """Test accuracies, as fractions, that others published, by variation."""
+    published: Mapping[str, float | Mapping[str, Any]] = field(default_factory=dict)
+    """What others published, by variation: `published_figures.FIGURES` and `differs`, or the test
+    accuracy alone. `published_figures` has it in one form."""
     published_source: str = ""
     """Where those figures come from."""
+    published_tables: str = ""
+    """A folder with published curves, figures by class and confusion matrices: the name of one that
+    comes along, or a path; empty for none."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Recipe keys that win over the base and over every variation (`--set`)."""
 
@@ -68,29 +87,63 @@ class Study:
             InputError: the keys of a variation contradict one another.
         """
         self._refuse(self.contradictions())
-        base = recipe(self.recipe)
-        return {name: base.changed(change) for name, change in self._changes().items()}
+        changes = self._changes()
+        bases = {base: recipe(base) for base, _ in changes.values()}
+        return {name: bases[base].changed(change) for name, (base, change) in changes.items()}
+
+    def starts(self) -> dict[str, str]:
+        """For each variation that does not begin with weights of its own, whose it begins with.
+
+        Its run of a seed takes the weights that the other's run of the same seed ended with.
+        """
+        bodies = self.variations.items()
+        return {name: body["start_from"] for name, body in bodies if "start_from" in body}
+
+    def published_figures(
+        self, class_names: Sequence[str] | None = None
+    ) -> dict[str, PublishedFigures]:
+        """What others published of each variation, in the study's order, tables included.
+
+        Args:
+            class_names: of the data, which published tables have to keep to; None leaves it open.
+
+        Raises:
+            InputError: the folder of tables is missing, or a table has faults, told by line.
+        """
+        return with_tables(
+            self.published,
+            self.published_tables,
+            variations=list(self._changes()),
+            class_names=class_names,
+        )
 
     def contradictions(self) -> list[Fault]:
         """The keys of a variation that do not fit one another, each with its place in a file."""
-        base = recipe(self.recipe).as_dict()
         found: list[Fault] = []
-        for name, change in self._changes().items():
+        changes, starts = self._changes(), self.starts()
+        bases = {base: recipe(base).as_dict() for base, _ in changes.values()}
+        values = {name: bases[base] | change for name, (base, change) in changes.items()}
+        for name, own in values.items():
             place: Place = ("overrides",) if name == "base" else ("grid",)
             if name in self.variations:
                 place = ("variations", name)
-            values = {**base, **change}
-            texts = faults(values)
+            texts = faults(own)
             if not self.validation:
-                texts += _unwatched(values)
+                texts += _unwatched(own)
+            if name in starts:
+                texts += _unfit_start(own, values[starts[name]], starts[name])
             found += [(place, f'variation "{name}": {text}') for text in texts]
         return found
 
-    def _changes(self) -> dict[str, dict[str, Any]]:
-        """What each variation changes of the base recipe, in the study's order."""
-        changes: dict[str, Mapping[str, Any]] = {"base": {}} if self.base else {}
-        changes |= {**self.variations, **grid_points(self.grid)}
-        return {name: {**change, **self.overrides} for name, change in changes.items()}
+    def _changes(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Each variation's base recipe, and what it changes of it, in the study's order."""
+        bodies: dict[str, Mapping[str, Any]] = {"base": {}} if self.base else {}
+        bodies |= {**self.variations, **grid_points(self.grid)}
+        changes = {}
+        for name, body in bodies.items():
+            own = {key: value for key, value in body.items() if key not in VARIATION_KEYS}
+            changes[name] = body.get("recipe", self.recipe), {**own, **self.overrides}
+        return changes
 
     def _refuse(self, found: Sequence[Fault]) -> None:
         if found:
@@ -105,6 +158,8 @@ class Study:
         own = {key: value for key, value in changes.items() if key in _SETTABLE}
         recipe_keys = {key: value for key, value in changes.items() if key not in _SETTABLE}
         for key in recipe_keys:
+            if key in VARIATION_KEYS:
+                raise InputError(f"{key} cannot be set for all variations; it is for a study file.")
             if key not in KEYS and (guess := nearest(key, (*KEYS, *_SETTABLE))) in _SETTABLE:
                 raise InputError(
                     f'Unknown key "{key}". Did you mean "{guess}"? Besides recipe keys there are '
@@ -117,6 +172,16 @@ class Study:
             own["size"] = None
         return replace(self, **own, overrides={**self.overrides, **recipe_keys})
 
+    def on(self, data: str) -> "Study":
+        """This study on another data set, or on its own one from another place.
+
+        Published figures belong to the study's own data: they go with it, unless the other one has
+        its name.
+        """
+        if data.rstrip("/\\").replace("\\", "/").rpartition("/")[2] == self.data:
+            return replace(self, data=data)
+        return replace(self, data=data, published={}, published_source="", published_tables="")
+
     def as_toml(self) -> str:
         """The study file that reads back as this study (its name is the file's)."""
         lines = []
@@ -124,8 +189,16 @@ class Study:
         for key, value in _plain(self).items():
             if value is None:
                 continue
-            if key == "variations":
-                tables |= {f"variations.{_key(name)}": body for name, body in value.items()}
+            if key in ("variations", "published"):
+                single = {
+                    name: each for name, each in value.items() if not isinstance(each, Mapping)
+                }
+                tables |= {key: single} if single else {}
+                tables |= {
+                    f"{key}.{_key(name)}": each
+                    for name, each in value.items()
+                    if isinstance(each, Mapping)
+                }
             elif isinstance(value, Mapping):
                 tables |= {key: value} if value else {}
             else:
@@ -144,6 +217,23 @@ def _unwatched(values: Mapping[str, Any]) -> list[str]:
         for key in ("early_stopping_patience", "plateau_patience")
         if values[key] not in (None, NONE)
     ]
+
+
+def _unfit_start(values: Mapping[str, Any], others: Mapping[str, Any], start: str) -> list[str]:
+    """What keeps a recipe from beginning with the weights of another; values of both."""
+    given = f'start_from = "{start}"'
+    for key in _NETWORK:
+        if _comparable(values[key]) != _comparable(others[key]):
+            return [f"{given} goes on with the same network, and {key} is not as there."]
+    if values["classifier"] != "dense":
+        return [f'{given} goes on training, and classifier = "{values["classifier"]}" cannot.']
+    return []
+
+
+def _comparable(value: Any) -> Any:
+    if value is None:
+        return NONE
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _plain(study: Study) -> dict[str, Any]:

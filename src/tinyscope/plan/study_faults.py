@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from tinyscope.errors import nearest, unknown
-from tinyscope.plan.recipe import KEYS, fault_of, spelled
+from tinyscope.plan.published_figures import figure_fault
+from tinyscope.plan.recipe import KEYS, fault_of
 from tinyscope.plan.recipe_book import RECIPES
+from tinyscope.plan.spelling import spelled
 
 Place = tuple[str, ...]
 """Keys from the top of a study file down to a fault: ("variations", "smooth", "epochs")."""
@@ -29,7 +31,11 @@ _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "size": (int, "a whole number"),
     "review": (str, "a text"),
     "published_source": (str, "a text"),
+    "published_tables": (str, "a text"),
 }
+VARIATION_KEYS = ("recipe", "start_from")
+"""What a variation may hold beside recipe keys: its own base, and whose weights it begins with."""
+
 STUDY_KEYS = (*_SCALARS, "seeds", "variations", "grid", "overrides", "published")
 """What may stand at the top of a study file."""
 
@@ -69,10 +75,14 @@ def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> l
         if not isinstance(tables[key], Mapping):
             found.append(((key,), f"{key} is not a table."))
             tables[key] = {}
-    of_variations = list(_variation_faults(tables["variations"], choices or {}))
+    has_base = values.get("base") is not False
+    of_variations = list(_variation_faults(tables["variations"], choices or {}, has_base=has_base))
     of_variations += _key_faults(("overrides",), tables["overrides"], choices or {})
     of_variations += _grid_faults(tables["grid"], choices or {})
-    names = None if of_variations else {"base", *tables["variations"], *grid_points(tables["grid"])}
+    names = None
+    if not of_variations:
+        names = [*["base"] * has_base, *tables["variations"], *grid_points(tables["grid"])]
+        of_variations += _start_faults(tables["variations"], names)
     found += of_variations
     found += _published_faults(tables["published"], names)
     if values.get("base") is False and not tables["variations"] and not tables["grid"]:
@@ -83,6 +93,8 @@ def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> l
 def _unknown_key(key: str) -> str:
     if key in KEYS:
         return f"{key} is a recipe key, which stands below [overrides] or [variations.NAME]."
+    if key in VARIATION_KEYS:
+        return f"{key} stands below [variations.NAME]."
     guess = nearest(key, STUDY_KEYS)
     hint = f'Did you mean "{guess}"? ' if guess else ""
     return f'Unknown study key "{key}". {hint}The keys are {", ".join(STUDY_KEYS)}.'
@@ -91,13 +103,17 @@ def _unknown_key(key: str) -> str:
 def _range_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     """Faults of single values that are of the right type."""
     if (name := values.get("recipe", "plain")) not in RECIPES:
-        yield ("recipe",), unknown("recipe", name, RECIPES, see="tinyscope list recipes")
+        yield ("recipe",), _unknown_recipe(name)
     if not 0 <= (share := values.get("validation", 0)) < 1:
         yield ("validation",), f"validation = {share} is out of range: at least 0, below 1."
     if not 0 <= (seed := values.get("split_seed", 0)) < SEEDS:
         yield ("split_seed",), f"split_seed = {seed} is out of range: at least 0, below {SEEDS}."
     if (size := values.get("size")) is not None and not 8 <= size <= 512:
         yield ("size",), f"size = {size} is out of range: at least 8, at most 512."
+
+
+def _unknown_recipe(name: str) -> str:
+    return unknown("recipe", name, RECIPES, see="tinyscope list recipes")
 
 
 def _seed_faults(seeds: Any) -> Iterator[Fault]:
@@ -113,19 +129,28 @@ def _seed_faults(seeds: Any) -> Iterator[Fault]:
     )
 
 
-def _variation_faults(variations: Mapping[str, Any], choices: Choices) -> Iterator[Fault]:
+def _variation_faults(
+    variations: Mapping[str, Any], choices: Choices, *, has_base: bool
+) -> Iterator[Fault]:
     for name, body in variations.items():
         place = ("variations", name)
-        if not _NAME.fullmatch(name) or name == "base":
+        if not _NAME.fullmatch(name) or (name == "base" and has_base):
             text = (
                 f'"{name}" cannot name a variation: expected at most 80 letters, digits and '
                 '" ._=,+-", a letter or digit first, and not "base".'
             )
             yield place, text
-        if isinstance(body, Mapping):
-            yield from _key_faults(place, body, choices)
-        else:
+        if not isinstance(body, Mapping):
             yield place, f"{'.'.join(place)} is not a table of recipe keys."
+            continue
+        own = {key: value for key, value in body.items() if key in VARIATION_KEYS}
+        for key, value in own.items():
+            if not isinstance(value, str):
+                yield (*place, key), f"{key} = {spelled(value)} is not a text."
+            elif key == "recipe" and value not in RECIPES:
+                yield (*place, key), _unknown_recipe(value)
+        others = {key: value for key, value in body.items() if key not in own}
+        yield from _key_faults(place, others, choices)
 
 
 def _key_faults(place: Place, body: Mapping[str, Any], choices: Choices) -> Iterator[Fault]:
@@ -134,7 +159,28 @@ def _key_faults(place: Place, body: Mapping[str, Any], choices: Choices) -> Iter
             yield (*place, key), text
 
 
+def _start_faults(
+    variations: Mapping[str, Mapping[str, Any]], names: Collection[str]
+) -> Iterator[Fault]:
+    """Faults of where variations start from, all of which are texts."""
+    starts = {name: body["start_from"] for name, body in variations.items() if "start_from" in body}
+    told: set[str] = set()
+    for name, start in starts.items():
+        place = ("variations", name, "start_from")
+        if start not in names:
+            yield place, _no_variation(f'start_from = "{start}"', start, names)
+        path = [name]
+        while (start := starts.get(path[-1], "")) in starts and start not in path:
+            path.append(start)
+        if start == name and not told & set(path):
+            told |= set(path)
+            circle = ", then ".join(f'"{each}"' for each in [*path, name])
+            yield place, f"start_from goes round in a circle: {circle}."
+
+
 def _value_fault(key: str, value: Any, choices: Choices) -> str | None:
+    if key in VARIATION_KEYS:
+        return f"{key} is no recipe key; it stands below [variations.NAME]."
     text = fault_of(key, value)
     if text is None and key in choices and value not in choices[key]:
         return unknown(key, value, choices[key], see=f"tinyscope list {key}s")
@@ -186,13 +232,25 @@ def _published_faults(
     published: Mapping[str, Any], names: Collection[str] | None
 ) -> Iterator[Fault]:
     """Faults of published figures; `names` is None where those of the variations are not known."""
-    for name, accuracy in published.items():
+    for name, given in published.items():
         place = ("published", name)
-        number = isinstance(accuracy, (int, float)) and not isinstance(accuracy, bool)
-        if not number or not 0 <= accuracy <= 1:
-            given = f"published.{name} = {spelled(accuracy)}"
-            yield place, f"{given} is not an accuracy between 0 and 1."
-        elif names is not None and name not in names:
-            guess = nearest(name, names)
-            hint = f' Did you mean "{guess}"?' if guess else ""
-            yield place, f"published.{name} is the name of no variation of this study.{hint}"
+        if isinstance(given, Mapping):
+            for key, value in given.items():
+                if text := figure_fault(".".join(place), key, value):
+                    yield (*place, key), text
+        else:
+            number = isinstance(given, (int, float)) and not isinstance(given, bool)
+            if not number or not 0 <= given <= 1:
+                told = f"published.{name} = {spelled(given)}"
+                yield (
+                    place,
+                    f"{told} is neither an accuracy between 0 and 1 nor a table of figures.",
+                )
+        if names is not None and name not in names:
+            yield place, _no_variation(f"published.{name}", name, names)
+
+
+def _no_variation(given: str, name: str, names: Collection[str]) -> str:
+    guess = nearest(name, names)
+    hint = f' Did you mean "{guess}"?' if guess else ""
+    return f"{given} is the name of no variation of this study.{hint}"

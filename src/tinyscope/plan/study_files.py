@@ -14,12 +14,9 @@ from tinyscope.plan.study_faults import Choices, Place, study_faults
 def built_in() -> dict[str, str]:
     """The text of every built-in study file, by the study's name."""
     folder = resources.files("tinyscope.plan") / "studies"
-    files = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    return {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in files
-        if entry.name.endswith(".toml")
-    }
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    texts = {entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8") for entry in files}
+    return dict(sorted(texts.items()))
 
 
 def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> Study:
@@ -86,6 +83,10 @@ def parse(
     if not found:
         study = Study(name=name, **values)
         found = study.contradictions()
+        try:
+            study.published_figures()  # or a table's fault would be told after all the training
+        except InputError as error:
+            found.append((("published_tables",), str(error)))
     if found:
         lines = _line_numbers(text)
         told = sorted((_line(lines, place), text) for place, text in found)

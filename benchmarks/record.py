@@ -60,7 +60,7 @@ def figures(variation: dict[str, Any]) -> dict[str, Any]:
     for split in ("validation", "test"):
         block = variation[split]
         kept[split] = block and {key: block[key] for key in keys}
-    kept["published_accuracy"] = variation["published_accuracy"]
+    kept["published"] = variation["published"] and variation["published"]["figures"]
     kept["seeds"] = variation["seeds"]
     return kept
 
@@ -70,7 +70,7 @@ def table(folder: Path) -> str:
     content = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     if content.get("benchmark") == "time-to-accuracy":
         return time_to_accuracy_table.table(content)
-    published = any(each["published_accuracy"] is not None for each in content["variations"])
+    published = any("test_accuracy" in (each["published"] or {}) for each in content["variations"])
     head = ["variation", "model", "parameters", "seeds", "validation", "test", "over images"]
     head += ["over seeds", "training s"] + ["published"] * published
     lines = [head, ["---"] * len(head)]
@@ -81,7 +81,7 @@ def table(folder: Path) -> str:
         row += [_between(test["image_interval"]), _between(test["seed_interval"])]
         row += [f"{each['train_seconds']:.0f}"]
         if published:
-            figure = each["published_accuracy"]
+            figure = (each["published"] or {}).get("test_accuracy")
             row.append("–" if figure is None else f"{figure:.2%}")
         lines.append(row)
     rows = "\n".join("| " + " | ".join(row) + " |" for row in lines)

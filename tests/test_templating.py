@@ -1,6 +1,7 @@
 import pytest
 
 from tinyscope.report.templating import (
+    as_published,
     between,
     cell,
     certainty,
@@ -13,6 +14,7 @@ from tinyscope.report.templating import (
     p_value,
     percent,
     points,
+    setting,
     size,
 )
 
@@ -36,6 +38,10 @@ def test_flop_are_told_with_three_digits_in_the_unit_that_people_would_use(numbe
     [
         (percent(0.91234), "91.2%"),
         (percent(None), "–"),
+        (as_published(0.7), "70%"),
+        (as_published(0.6305), "63.05%"),
+        (as_published(0.57), "57%"),
+        (as_published(None), "–"),
         (certainty(0.99999), ">\N{NO-BREAK SPACE}99.9%"),
         (certainty(0.9994), "99.9%"),
         (between([0.9061, 0.9182]), "90.6–91.8%"),
@@ -50,6 +56,9 @@ def test_flop_are_told_with_three_digits_in_the_unit_that_people_would_use(numbe
         (moment("2026-01-31T09:05:59+00:00"), "2026-01-31 09:05 UTC"),
         (choice_text(["conv 8", "dense"]), "conv 8 · dense"),
         (choice_text(True), "yes"),
+        (setting(True), "true"),
+        (setting(None), '"none"'),
+        (setting([24, 96]), "[24, 96]"),
         (counted(1, "image"), "1 image"),
         (counted(12_000, "image"), "12,000 images"),
         (counted(0, "class", "classes"), "0 classes"),

@@ -13,27 +13,36 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-HEAT = "#1b5e9e"
 DURATIONS = [
     *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
     *(60 * n for n in (1, 2, 5, 10, 20, 30)),
     *(3600 * n for n in (1, 2, 5, 10, 20, 50, 100)),
 ]  # seconds at which the time axis may have a mark
-TEXT_CELLS = 20  # classes up to which a confusion matrix has counts in its cells
+
+_LEARNT = {"train": "training", "val": "validation"}
 
 
-def training_curves(runs: Sequence[Mapping[str, Any]], quantity: str) -> "Figure":
+def training_curves(
+    runs: Sequence[Mapping[str, Any]],
+    quantity: str,
+    published: Sequence[Mapping[str, Any]] = (),
+) -> "Figure":
     """How training went, epoch by epoch: the lowest seed in full lines, other seeds faint.
+
+    Beside published curves, which are dashed, the measured ones are solid, and those of validation
+    have dots.
 
     Args:
         runs: the "runs" of one variation, each with its "history".
         quantity: "loss" (nats) or "accuracy".
+        published: rows of `plan.published_figures.PublishedFigures.curves`; none are drawn where
+            the quantity is missing from all of them.
     """
     figure, axes = blank(4.6, 3.1)
     for place in reversed(range(len(runs))):
         history = runs[place]["history"]
         epochs = [row["epoch"] for row in history]
-        for key, name, colour in (("train", "training", 0), ("val", "validation", 1)):
+        for colour, (key, name) in enumerate(_LEARNT.items()):
             values = [row[f"{key}_{quantity}"] for row in history]
             if all(value is None for value in values):
                 continue
@@ -41,11 +50,26 @@ def training_curves(runs: Sequence[Mapping[str, Any]], quantity: str) -> "Figure
                 epochs,
                 _gapped(values),
                 color=COLOURS[colour],
-                linestyle=STYLES[colour],
+                linestyle=STYLES[0 if published else colour],
                 linewidth=1.9 if place == 0 else 0.9,
                 alpha=1 if place == 0 else 0.4,
-                marker="o" if len(epochs) == 1 else None,
-                label=name if place == 0 else None,
+                marker="o" if len(epochs) == 1 or (published and colour and not place) else None,
+                markersize=3 if published else None,
+                label=(f"{name}, measured" if published else name) if place == 0 else None,
+            )
+    for colour, (key, name) in enumerate(_LEARNT.items()):
+        column = quantity if key == "train" else f"val_{quantity}"
+        rows = [row for row in published if row[column] is not None]
+        if rows:
+            axes.plot(
+                [row["epoch"] for row in rows],
+                [row[column] for row in rows],
+                color=COLOURS[colour],
+                linestyle=STYLES[1],
+                linewidth=1.5,
+                marker="o" if colour or len(rows) == 1 else None,
+                markersize=3,
+                label=f"{name}, published",
             )
     best = runs[0]["best_epoch"]
     if best is not None and best != runs[0]["epochs_run"]:
@@ -56,11 +80,16 @@ def training_curves(runs: Sequence[Mapping[str, Any]], quantity: str) -> "Figure
     _whole_epochs(axes)
     if quantity == "accuracy":
         _percent(axes.yaxis)
-    _legend(axes)
+    if published:
+        _legend_below(figure, axes, columns=2)
+    else:
+        _legend(axes)
     return figure
 
 
-def model_curves(variations: Sequence[Mapping[str, Any]], against: str) -> "Figure":
+def model_curves(
+    variations: Sequence[Mapping[str, Any]], against: str, places: Sequence[int] | None = None
+) -> "Figure":
     """Validation accuracy of every model on one plot (the lowest seed of each).
 
     Without validation images it is training accuracy, and the axis says so.
@@ -68,10 +97,12 @@ def model_curves(variations: Sequence[Mapping[str, Any]], against: str) -> "Figu
     Args:
         variations: the "variations" of a summary.
         against: "epoch", or "seconds" of training.
+        places: of the variations that have a curve; None for all.
     """
     figure, axes = blank(4.6, 3.1)
     key = "val_accuracy" if variations[0]["validation"] else "train_accuracy"
-    for place, variation in enumerate(variations):
+    for place in range(len(variations)) if places is None else places:
+        variation = variations[place]
         history = variation["runs"][0]["history"]
         seconds, clock = [], 0.0
         for row in history:
@@ -120,9 +151,10 @@ def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
             markeredgewidth=1.2,
             label="other seeds",
         )
-        if variation["published_accuracy"] is not None:
+        published = (variation["published"] or {"figures": {}})["figures"].get("test_accuracy")
+        if published is not None:
             axes.plot(
-                variation["published_accuracy"],
+                published,
                 row,
                 "D",
                 markerfacecolor="none",
@@ -173,69 +205,6 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
-def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> "Figure":
-    """Images by true class (rows) and predicted class (columns); a cell's depth is its row's share.
-
-    Up to 20 classes every cell bears its count; above that, shades only.
-    """
-    import numpy as np
-    from matplotlib.colors import to_rgba
-    from matplotlib.patches import Rectangle
-
-    counts = np.asarray(matrix)
-    classes = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    depths = np.sqrt(shares)  # a linear scale hides mistakes of a few per cent
-    side = min(7.2, 2.2 + 0.5 * classes)
-    figure, axes = blank(side, side)
-    axes.grid(visible=False)
-    axes.set_aspect("equal")
-    if classes <= TEXT_CELLS:
-        size = 10 if classes <= 10 else 7.5
-        for true, called in np.argwhere(counts > 0):
-            depth = float(depths[true, called])
-            axes.add_patch(
-                Rectangle(
-                    (called - 0.47, true - 0.47),
-                    0.94,
-                    0.94,
-                    linewidth=0,
-                    facecolor=HEAT,
-                    alpha=round(depth, 2),
-                )
-            )
-            axes.text(
-                called,
-                true,
-                f"{counts[true, called]}",
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if depth > 0.65 else INK,
-                weight="bold" if true == called else None,
-            )
-        names = [short(name, 14) for name in class_names]
-        axes.set_xticks(
-            range(classes), names, rotation=45, ha="right", rotation_mode="anchor", parse_math=False
-        )
-        axes.set_yticks(range(classes), names, parse_math=False)
-    else:
-        shades = np.empty((classes, classes, 4))
-        shades[:] = to_rgba(HEAT)
-        shades[..., 3] = depths
-        axes.imshow(shades, interpolation="none", aspect="equal")
-        places = range(0, classes, 10)
-        axes.set_xticks(places, [str(place + 1) for place in places])
-        axes.set_yticks(places, [str(place + 1) for place in places])
-    axes.set_xlim(-0.5, classes - 0.5)
-    axes.set_ylim(classes - 0.5, -0.5)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    what = "class" if classes <= TEXT_CELLS else "class, by its number in the table"
-    label(axes, f"predicted {what}", f"true {what}")
-    return figure
-
-
 def _gapped(values: Sequence[float | None]) -> list[float]:
     """Values to draw; a training that diverged has none for an epoch, and the line a gap."""
     return [float("nan") if value is None else value for value in values]
@@ -275,14 +244,20 @@ def _legend(axes: "Axes", **more: Any) -> None:
 
 
 def _legend_below(
-    figure: "Figure", axes: "Axes", handles: Sequence[Any] = (), labels: Sequence[str] = ()
+    figure: "Figure",
+    axes: "Axes",
+    handles: Sequence[Any] = (),
+    labels: Sequence[str] = (),
+    columns: int | None = None,
 ) -> None:
     """A legend under the axes, with room added for its rows."""
     if not labels:
         handles, labels = axes.get_legend_handles_labels()
     if not labels:  # a model that diverged in its first epoch has no curve
         return
-    columns = 1 if max(map(len, labels)) > 14 and figure.get_figwidth() < 6 else min(3, len(labels))
+    if columns is None:
+        narrow = max(map(len, labels)) > 14 and figure.get_figwidth() < 6
+        columns = 1 if narrow else min(3, len(labels))
     rows = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * rows)
     legend = figure.legend(

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinyscope.files import write_text
 from tinyscope.report import figures
-from tinyscope.report.data_page import inspected
+from tinyscope.report.beside_published import curve_rows, differences, figure_rows, mistakes
+from tinyscope.report.better_recipe import better_recipe
+from tinyscope.report.confusion_figure import TEXT_CELLS, confusion
+from tinyscope.report.data_page import SEVERITIES, inspected
+from tinyscope.report.known_results import ranked
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ def write_report(summary: Mapping[str, Any], path: Path) -> None:
 
 def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary and what follows from it for the layout alone."""
+    summary = _complete(summary)
     by_name = {variation["name"]: variation for variation in summary["variations"]}
     chosen = by_name[summary["recommended"]["variation"]]
     recipes = [variation["recipe"] for variation in summary["variations"]]
@@ -48,7 +53,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "others": [one for one in summary["variations"] if one is not chosen],
         "verdicts": {row["second"]: row["verdict"] for row in summary["comparisons"]["validation"]},
         "test_split": next(one for one in summary["data"]["splits"] if one["split"] == "test"),
-        "many_classes": len(summary["data"]["class_names"]) > figures.TEXT_CELLS,
+        "many_classes": len(summary["data"]["class_names"]) > TEXT_CELLS,
         "differing": [key for key in recipes[0] if len({_same(one[key]) for one in recipes}) > 1],
         "picture_width": enlarged(width, PICTURE),
         "thumbnail_width": enlarged(width, THUMBNAIL),
@@ -58,7 +63,36 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "leaks": chosen["test"]["leaks"],
         "any_leaks": any(_leaked(variation) for variation in summary["variations"]),
         "seen": None if summary["inspection"] is None else inspected(summary["inspection"]),
+        "severities": SEVERITIES,
+        "beside_published": {name: figure_rows(one) for name, one in by_name.items()},
+        "published_any": any(one["published"] is not None for one in by_name.values()),
+        "published_test": any(one["published_test"] is not None for one in by_name.values()),
+        "differences": differences(summary["variations"]),
+        "better": better_recipe(summary["variations"]),
+        "known": ranked(summary),
     }
+
+
+def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with what an earlier version did not know, and what follows of each variation."""
+    names = summary["data"]["class_names"]
+    variations = []
+    for one in summary["variations"]:
+        variation = {"published": None, "start_from": None, **one}
+        recipe = variation["recipe"]
+        published = variation["published"] or {"figures": {}, "per_class": []}
+        variations.append(
+            {
+                **variation,
+                "by_epochs": recipe.get("classifier", "dense") == "dense",
+                "published_test": published["figures"].get("test_accuracy"),
+                "published_classes": {row["class"]: row for row in published["per_class"]},
+                "curve_rows": curve_rows(variation),
+                "mistakes": mistakes(variation, names),
+            }
+        )
+    later = ("findings", "suggestions", "improvements")
+    return {**dict.fromkeys(later, ()), **summary, "variations": variations}
 
 
 def _leaked(variation: Mapping[str, Any]) -> bool:
@@ -75,7 +109,7 @@ def _drawn(summary: Mapping[str, Any]) -> dict[str, "Markup"]:
     variations = summary["variations"]
     names = ", ".join(variation["name"] for variation in variations)
     split = "validation" if variations[0]["validation"] else "training"
-    return {
+    drawn = {
         "accuracies": markup(
             figures.accuracies(variations),
             f"Test accuracy with 95% intervals of {names}; the numbers are in the table above.",
@@ -86,36 +120,51 @@ def _drawn(summary: Mapping[str, Any]) -> dict[str, "Markup"]:
             f"Test accuracy against training seconds of {names}; the numbers are in the table.",
             "cost",
         ),
-        "by_epoch": markup(
-            figures.model_curves(variations, "epoch"),
+    }
+    if curved := [place for place, one in enumerate(variations) if one["by_epochs"]]:
+        names = ", ".join(variations[place]["name"] for place in curved)
+        drawn["by_epoch"] = markup(
+            figures.model_curves(variations, "epoch", curved),
             f"Curves of {split} accuracy against epochs of {names}.",
             "epochs",
-        ),
-        "by_seconds": markup(
-            figures.model_curves(variations, "seconds"),
+        )
+        drawn["by_seconds"] = markup(
+            figures.model_curves(variations, "seconds", curved),
             f"Curves of {split} accuracy against seconds of training of {names}.",
             "seconds",
-        ),
-    }
+        )
+    return drawn
 
 
 def _model_drawer(summary: Mapping[str, Any]) -> Callable[..., "Markup"]:
-    """A function for templates: (variation, "loss" | "accuracy" | "confusion") -> svg."""
+    """A function for templates: (variation, what) -> svg.
+
+    What: "loss", "accuracy", "confusion"; "measured" and "published", two confusion matrices for
+    half of the page's width each.
+    """
+    names = summary["data"]["class_names"]
     places = {variation["name"]: n for n, variation in enumerate(summary["variations"])}
 
     def draw(variation: Mapping[str, Any], what: str) -> "Markup":
-        name = variation["name"]
-        if what == "confusion":
-            figure = figures.confusion(
-                variation["test"]["confusion"], summary["data"]["class_names"]
-            )
+        name, published = variation["name"], variation["published"]
+        if what in ("loss", "accuracy"):
+            rows = published["curves"] if published is not None else ()
+            figure = figures.training_curves(variation["runs"], what, rows)
+            label = f"Curves of training and validation {what} of {name}, epoch by epoch"
+            label += ", measured and published; the table below has the numbers." if rows else "."
+        elif what == "confusion":
+            figure = confusion(variation["test"]["confusion"], names)
             label = (
                 f"Confusion matrix of {name} on the test images: true classes in rows, predicted "
                 "classes in columns. The pairs confused most often are listed below."
             )
         else:
-            figure = figures.training_curves(variation["runs"], what)
-            label = f"Curves of training and validation {what} of {name}, epoch by epoch."
+            matrix = (variation["test"] if what == "measured" else published)["confusion"]
+            figure = confusion(matrix, names, halved=True)
+            label = (
+                f"{what.capitalize()} confusion matrix of {name}: true classes in rows, predicted "
+                "classes in columns. The largest mistakes of both are listed below."
+            )
         return markup(figure, label, f"m{places[name]}{what}")
 
     return draw

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyscope.plan.spelling import NONE, spelled
 from tinyscope.report import drawing
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def environment() -> "Environment":
         "choice": choice_text,
         "size": size,
         "cell": cell,
+        "as_published": as_published,
+        "setting": setting,
     }
     return made
 
@@ -61,6 +64,11 @@ def enlarged(pixels: int, near: int) -> int:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as per cent: 0.912 is "91.2%"; None is an en dash."""
     return "–" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def as_published(share: float | None) -> str:
+    """A share as per cent, with as many digits as it was given: 0.7 is "70%", 0.6305 "63.05%"."""
+    return "–" if share is None else f"{100 * share:.6g}%"
 
 
 def certainty(probability: float) -> str:
@@ -126,6 +134,11 @@ def choice_text(value: Any) -> str:
     if isinstance(value, list):
         return " · ".join(str(part) for part in value) or "–"
     return "–" if value is None else str(value)
+
+
+def setting(value: Any) -> str:
+    """The value of a recipe key as a study file has it: True is "true", None is '"none"'."""
+    return spelled(NONE if value is None else value)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

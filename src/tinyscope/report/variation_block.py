@@ -48,7 +48,8 @@ def variation_block(
     test: Sequence[Evaluation],
     test_images: ImageDataset,
     changes: dict[str, Any],
-    published_accuracy: float | None,
+    published: dict[str, Any] | None,
+    start_from: str | None,
     leaked: Sequence[int] | None,
     album: Album,
 ) -> dict[str, Any]:
@@ -60,7 +61,8 @@ def variation_block(
         test: the runs' evaluations on the test images.
         test_images: where the pictures of mistakes come from.
         changes: recipe keys that differ from the study's base, with their values.
-        published_accuracy: test accuracy that others published, as a fraction.
+        published: as of `beside_published.published_block`.
+        start_from: the variation with whose weights its training began; None where with its own.
         leaked: rows of the test images that copy one that was learnt from; None where unknown.
         album: takes the pictures.
     """
@@ -81,7 +83,8 @@ def variation_block(
         "test": _split_block(runs, test)
         | {"leaks": _leaks(test, leaked)}
         | _pictured(test[0], test_images, album),
-        "published_accuracy": published_accuracy,
+        "published": published,
+        "start_from": start_from,
         "runs": [
             _run_block(run, on_test, None if validation is None else validation[place])
             for place, (run, on_test) in enumerate(zip(runs, test, strict=True))

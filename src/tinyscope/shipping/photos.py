@@ -1,43 +1,113 @@
-"""Which files a user means by a list of files, folders and patterns."""
+"""Which photos a user means by a list of files, folders, patterns, zip files and parquet files."""
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
+from tinyscope.data.hub_parquet import shards_in
 from tinyscope.errors import DataError
+from tinyscope.shipping.packed_photos import Packed, in_parquet, in_zip
 
 SUFFIXES = {
     *(".avif", ".bmp", ".dib", ".gif", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
     *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 }
-"""Of the files in a folder that are taken for photos; a file named by itself is taken as it is."""
+"""Of the files in a folder or a zip file that are taken for photos; a file named by itself is taken
+as it is."""
 
 
-def find_photos(given: Iterable[str]) -> Iterator[Path]:
-    """The files that are meant, in the given order; those of a folder by name, at any depth.
+class Photo(NamedTuple):
+    """One image that is meant, and how it is called."""
 
-    A file that does not exist is given out too: reading it then says so, and the others are
-    answered all the same.
+    name: str
+    """As it was given: "photos/2.png"; in a file of photos "photos.zip/cats/2.png", "a.parquet[7]"
+    for a row without a path."""
+    id: str
+    """Its file's name without the suffix: "2"; of a parquet row without a path its number, counted
+    from 0 over the shards of a folder."""
+    source: Path | bytes
+    """Where it lies, or the bytes of its file; empty where there is a fault."""
+    fault: str = ""
+    """Why it cannot be read, where that is known already."""
+
+
+def find_photos(given: Iterable[str]) -> Iterator[Photo]:
+    """The photos that are meant, in the given order; those of one folder or file in natural order.
+
+    Natural order compares numbers in names as numbers, so that 2.png stands before 10.png; the rows
+    of parquet files keep their own. A file that does not exist is given out too: reading it then
+    says so, and the others are answered all the same. Zip and parquet files are read piece by
+    piece, and nothing is unpacked to the disk.
 
     Args:
-        given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png").
+        given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png"). A folder stands for
+            the photos in it, at any depth, or for its parquet shards where it holds no photos.
 
     Raises:
-        DataError: a folder holds no photos.
+        DataError: a folder or a zip file holds no photos.
     """
     for text in given:
         matches = [text]
         if glob.has_magic(text) and not os.path.exists(text):
-            matches = sorted(glob.glob(text, recursive=True)) or [text]
+            matches = sorted(glob.glob(text, recursive=True), key=natural_order) or [text]
         for match in matches:
-            yield from _below(Path(match)) if os.path.isdir(match) else [Path(match)]
+            yield from _meant_by(Path(match))
 
 
-def _below(folder: Path) -> list[Path]:
-    inside = (entry for entry in folder.rglob("*") if entry.suffix.lower() in SUFFIXES)
-    photos = sorted(entry for entry in inside if entry.is_file())
-    if not photos:
-        kinds = " ".join(sorted(SUFFIXES))
-        raise DataError(f"{folder} holds no photos: expected files ending in {kinds}.")
-    return photos
+def natural_order(path: str | PurePath) -> list[Any]:
+    """What to sort paths by so that numbers in names count as numbers: 2.png before 10.png."""
+    parts = PurePath(path).parts
+    return [[_natural(part) for part in parts], parts]  # the parts break ties, as of 1 and 01
+
+
+def _natural(text: str) -> list[Any]:
+    """Letters and, in every second place, numbers; by length first, which spares reading them."""
+    pieces: list[Any] = re.split(r"([0-9]+)", text)
+    for place in range(1, len(pieces), 2):
+        digits = pieces[place].lstrip("0")
+        pieces[place] = (len(digits), digits)
+    return pieces
+
+
+def _meant_by(path: Path) -> Iterator[Photo]:
+    if path.is_dir():
+        inside = (entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
+        photos = sorted((entry for entry in inside if entry.is_file()), key=natural_order)
+        if photos:
+            yield from map(_of_its_own, photos)
+            return
+        shards = sorted(shards_in(path), key=natural_order)
+        if not shards:
+            raise DataError(f"{path} holds no photos: expected {_KINDS}, or parquet files.")
+        yield from _named(in_parquet(shards))
+    elif path.suffix.lower() == ".zip" and path.is_file():
+        named = _named(in_zip(path, suffixes=SUFFIXES, order=natural_order))
+        found = next(named, None)
+        if found is None:
+            raise DataError(f"{path} holds no photos: expected {_KINDS}.")
+        yield found
+        yield from named
+    elif path.suffix.lower() == ".parquet" and path.is_file():
+        yield from _named(in_parquet([path]))
+    else:
+        yield _of_its_own(path)
+
+
+def _of_its_own(path: Path) -> Photo:
+    return Photo(str(path), path.stem, path)
+
+
+def _named(packed: Iterable[Packed]) -> Iterator[Photo]:
+    for one in packed:
+        if one.path:
+            yield Photo(f"{one.file}/{one.path}", PurePath(one.path).stem, one.content, one.fault)
+        elif one.row is not None:
+            yield Photo(f"{one.file}[{one.row}]", str(one.number), one.content, one.fault)
+        else:
+            yield Photo(str(one.file), one.file.stem, one.content, one.fault)
+
+
+_KINDS = "files ending in " + " ".join(sorted(SUFFIXES))

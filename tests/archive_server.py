@@ -18,8 +18,12 @@ class Served:
     cuts: list[int] = field(default_factory=list)
     """Bytes after which the connection is cut, for each answer in turn; later ones are whole."""
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent with each answer, to HEAD too."""
+    moved_to: str = ""
+    """Where else the file is: each answer is a redirect then."""
     asked: list[dict[str, str]] = field(default_factory=list)
-    """The headers of each request."""
+    """The headers of each request, and its `method`."""
 
 
 @dataclass
@@ -39,14 +43,22 @@ class ArchiveServer:
 class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         served = self.server.files.get(self.path)
         if served is None:
             self.send_error(404)
             return
-        served.asked.append(dict(self.headers))
+        served.asked.append({"method": self.command, **self.headers})
         if served.status != 200:
             self.send_error(served.status)
+            return
+        if served.moved_to:
+            self.send_response(302)
+            self.send_header("Location", served.moved_to)
+            self._end_headers(served)
             return
         start, total = 0, len(served.content)
         wanted = self.headers.get("Range")
@@ -64,8 +76,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if served.etag:
             self.send_header("ETag", served.etag)
+        self._end_headers(served)
+        if self.command == "GET":
+            self.wfile.write(body[: served.cuts.pop(0)] if served.cuts else body)
+
+    def _end_headers(self, served: Served) -> None:
+        for name, value in served.headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[: served.cuts.pop(0)] if served.cuts else body)
 
     def log_message(self, *_: object) -> None:
         pass

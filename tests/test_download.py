@@ -15,7 +15,7 @@ import pytest
 from archive_server import ArchiveServer, archive_server
 
 from tinyscope.data import download
-from tinyscope.data.download import console_progress, fetch
+from tinyscope.data.download import announcement, console_progress, fetch
 from tinyscope.errors import DataError, StorageError
 
 CONTENT = np.random.default_rng(0).bytes(50_000)
@@ -256,6 +256,58 @@ def test_two_processes_download_a_file_once(server, tmp_path):
     assert [process.wait(timeout=20) for process in both] == [0, 0]
     assert (tmp_path / "a.gz").read_bytes() == CONTENT
     assert len(served.asked) == 1
+
+
+def test_a_file_may_be_known_by_its_sha256(server, tmp_path):
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    right, _ = server.serve("right", CONTENT, cuts=[20_000])
+    wrong, _ = server.serve("wrong", b"other")
+    host = server.address.removeprefix("http://").rstrip("/")
+
+    assert fetch([right], tmp_path / "a", sha256=sha256).read_bytes() == CONTENT
+
+    with pytest.raises(DataError) as caught:
+        fetch([wrong], tmp_path / "b", sha256=sha256)
+    assert str(caught.value) == (
+        f"b could not be downloaded ({host}: another file (its sha256 differs)). Fetch {wrong} by "
+        f"hand (sha256 {sha256}) and put it at {tmp_path / 'b'}."
+    )
+
+
+def test_an_announcement_is_the_headers_of_the_answer_without_the_file(server):
+    url, served = server.serve("a", CONTENT, headers={"X-Linked-ETag": "abc"})
+
+    headers = announcement(url)
+
+    assert headers["x-linked-etag"] == "abc"
+    assert headers["content-length"] == "50000"
+    assert [request["method"] for request in served.asked] == ["HEAD"]
+
+
+def test_an_announcement_follows_a_redirect_within_its_host_and_to_no_other(server):
+    url, _ = server.serve("old", b"", moved_to="/new")
+    _, new = server.serve(
+        "new", b"", moved_to="http://127.0.0.1:9/elsewhere", headers={"X-Linked-ETag": "abc"}
+    )
+
+    assert announcement(url)["x-linked-etag"] == "abc"
+    assert [request["method"] for request in new.asked] == ["HEAD"]
+
+
+def test_an_announcement_that_does_not_come_is_asked_for_again_where_that_may_help(server):
+    busy, asked = server.serve("busy", CONTENT, status=503)
+    forbidden, asked_once = server.serve("forbidden", CONTENT, status=403)
+    host = server.address.removeprefix("http://").rstrip("/")
+
+    for url, said in (
+        (busy, f"{host}: 503 Service Unavailable, 4 times"),
+        (forbidden, f"{host}: 403 Forbidden"),
+        ("http://127.0.0.1:9/a", "127.0.0.1:9: connection refused, 4 times"),
+    ):
+        with pytest.raises(DataError) as caught:
+            announcement(url)
+        assert str(caught.value) == said
+    assert (len(asked.asked), len(asked_once.asked)) == (4, 1)
 
 
 def test_a_pipe_gets_no_progress_bar(capfd):

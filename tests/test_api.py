@@ -81,6 +81,17 @@ def test_the_readmes_python_names_only_what_the_package_has():
     assert {"load", "run"} <= names <= set(ts.__all__)
 
 
+def test_improving_a_study_is_asked_with_its_folder_and_its_images(result, world, monkeypatch):
+    from tinyscope import api
+
+    asked = []
+    monkeypatch.setattr(
+        api, "carry_out_suggestions", lambda *given, **more: asked.append((given, more)) or result
+    )
+    assert ts.improve(str(result.folder), steps=1, data=world) is result
+    assert asked == [((result.folder,), {"steps": 1, "data": world, "listener": None})]
+
+
 def test_nouns_show_themselves_in_a_line(result, world):
     assert repr(world.test) == (
         "ImageDataset('world', test: 64 images of 16x16x3, 4 classes, 0 left out)"

@@ -5,9 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -112,6 +115,103 @@ def test_predict_takes_a_runs_folder_and_a_model_folder_too(demo, tinyscope, her
     assert len(answers) == 1
 
 
+def test_predict_writes_tables_and_a_kaggle_file_in_natural_order(demo, tinyscope, here):
+    (here / "photos").mkdir()
+    for number in (10, 2, 1):
+        Image.new("L", (8, 8), number * 20).save(here / "photos" / f"{number}.png")
+    answer = tinyscope(
+        *("predict", demo[0], "photos", "--csv", "a.csv", "--parquet", "a.parquet"),
+        *("--kaggle", "k.csv", "--kaggle-columns", "Id,Label"),
+    )
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        f"{here / name}: 3 images" for name in ("a.csv", "a.parquet", "k.csv")
+    ]
+    submission = Path("k.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in submission] == ["Id", "1", "2", "10"]
+    rows = json.loads(tinyscope("predict", demo[0], "photos", "--json").out)
+    assert [line.split(",")[1] for line in submission[1:]] == [row["class"] for row in rows]
+    assert [len(row["top"]) for row in rows] == [3, 3, 3]
+    assert (
+        Path("a.csv")
+        .read_text()
+        .splitlines()[0]
+        .startswith("file,class,probability,probability_0,probability_1,")
+    )
+
+
+def test_a_broken_image_is_in_the_table_and_keeps_the_kaggle_file_from_being_written(
+    demo, tinyscope, here
+):
+    (here / "photos").mkdir()
+    for number in (1, 10):
+        Image.new("L", (8, 8), number * 20).save(here / "photos" / f"{number}.png")
+    (here / "photos" / "2.png").write_bytes(b"no")
+    answer = tinyscope("predict", demo[0], "photos", "--csv", "a.csv", "--kaggle", "k.csv")
+    assert answer.status == 3
+    assert answer.out == f"{here / 'a.csv'}: 3 images, 1 of them without an answer\n"
+    assert answer.err.splitlines() == [
+        "photos/2.png: not an image",
+        "Error: k.csv was not written: 1 of 3 images have no answer (photos/2.png: not an image), "
+        "and there every id needs a label.",
+    ]
+    assert not Path("k.csv").exists()
+    assert Path("a.csv").read_text().splitlines()[2].endswith(",not an image")
+
+
+def test_zip_files_and_parquet_files_are_images_for_predict(demo, tinyscope, here):
+    Image.new("L", (8, 8), 90).save("1.png")
+    content = Path("1.png").read_bytes()
+    with zipfile.ZipFile("z.zip", "w") as packed:
+        packed.writestr("x/1.png", content)
+    pq.write_table(pa.table({"image": [{"bytes": content, "path": "1.png"}]}), "p.parquet")
+    rows = json.loads(tinyscope("predict", demo[0], "1.png", "z.zip", "p.parquet", "--json").out)
+    assert [row["file"] for row in rows] == ["1.png", "z.zip/x/1.png", "p.parquet/1.png"]
+    assert rows[0]["top"] == rows[1]["top"] == rows[2]["top"]
+
+
+def test_list_checks_shows_those_of_data_and_of_studies(tinyscope):
+    lines = tinyscope("list", "checks").out.splitlines()
+    assert lines[0].startswith("TS001  warning")
+    assert any(re.fullmatch(r"TS101  warning  Training images known by heart.*", x) for x in lines)
+
+
+def test_improve_ends_as_run_does_and_says_what_each_step_has_brought(demo, tinyscope, monkeypatch):
+    from tinyscope.sweep import improve
+
+    step = {
+        "variation": "improved-1",
+        "from": "base",
+        "suggestion": "Twice the epochs",
+        "val_gain": 0.0312,
+        "interval": [0.01, 0.05],
+        "verdict": "better",
+        "test_gain": -0.004,
+    }
+    asked = []
+
+    def improved(folder, *, steps, listener):
+        from tinyscope.sweep.outcome import read_study
+
+        asked.append((folder, steps))
+        study = read_study(folder)
+        study.summary["improvements"] = [step]
+        return study
+
+    monkeypatch.setattr(improve, "improve", improved)
+    lines = tinyscope("improve", demo[0], "--steps", "3").out.splitlines()
+    assert asked == [(demo[0], 3)]
+    assert lines[0] == (
+        "improved-1, from base: Twice the epochs. Validation +3.1 points (+1.0 to +5.0), better; "
+        "test -0.4"
+    )
+    assert lines[1:] == demo[1].stdout.splitlines()
+    printed = json.loads(tinyscope("improve", demo[0], "--json").out)
+    assert asked[1] == (demo[0], 2)
+    assert printed["improvements"] == [step]
+    assert {"study", "recommended", "variations", "report"} < set(printed)
+
+
 def test_list_shows_runs_with_their_validation_accuracy(demo, tinyscope):
     lines = tinyscope("list", "runs", demo[0]).out.splitlines()
     assert len(lines) == 3
@@ -124,7 +224,7 @@ def test_list_names_everything_with_a_sentence(tinyscope, kind):
     answer = tinyscope("list", kind)
     assert answer.status == 0
     expected = {
-        "studies": ["demo", "growing-images", "plain-cnns", "plain-vs-quick", "quickstart"],
+        "studies": ["demo", "published-a", "published-b", "plain-vs-quick", "quickstart", "transfer"],
         "recipes": ["plain", "compact", "learning_rate"],
         "models": ["resnet-20", "kossowska-1", "layer-stack"],
         "datasets": ["digits", "cifar10", "cifar100"],
@@ -146,7 +246,7 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "quikstart"],
             'Unknown study "quikstart". Did you mean "quickstart"? Run "tinyscope list studies" to '
-            "see all 5.",
+            "see all 14.",
         ),
         (
             ["run", "demo", "--data", "cifar1"],
@@ -156,12 +256,12 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "demo", "--set", "epoch=3"],
             'Unknown recipe key "epoch". Did you mean "epochs"? Run "tinyscope list recipes" to '
-            "see all 40.",
+            "see all 50.",
         ),
         (
             ["run", "demo", "--set", "model=resnet-2"],
             'Unknown model "resnet-2". Did you mean "resnet-20"? Run "tinyscope list models" to '
-            "see all 14.",
+            "see all 15.",
         ),
         (
             ["run", "demo", "--set", "epochs"],
@@ -182,6 +282,18 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
             ["list", "runs", "nowhere"],
             'There is no folder nowhere. Give one: "tinyscope list runs FOLDER"; "tinyscope run '
             'STUDY" makes one.',
+        ),
+        (
+            ["improve", "nowhere"],
+            "nowhere/summary.json cannot be read: No such file or directory.",
+        ),
+        (
+            ["predict", "model", "a.png", "--kaggle-columns", "a,b"],
+            "--kaggle-columns names the headings of a file that only --kaggle writes.",
+        ),
+        (
+            ["predict", "model", "a.png", "--kaggle", "k.csv", "--kaggle-columns", "a"],
+            '--kaggle-columns "a" is not two names, such as id,label.',
         ),
         (["list", "models", "x"], '"tinyscope list models" takes no folder.'),
     ],
@@ -307,7 +419,7 @@ def test_help_starts_without_torch_numpy_or_matplotlib():
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for verb in ("run", "demo", "list", "report", "predict", "doctor"):
+    for verb in ("run", "demo", "list", "report", "improve", "predict", "doctor"):
         assert re.search(rf"^  {verb} +\S", done.stdout, re.MULTILINE)
 
 

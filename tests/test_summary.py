@@ -174,10 +174,41 @@ def test_classes_are_unbalanced_from_one_and_a_half_times_on(tmp_path):
 
 
 def test_published_figures_stand_beside_the_measured_ones(tmp_path):
-    study = make_study(published={"base": 0.63}, published_source="A report, 2021")
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    (tables / "per-class.csv").write_text(
+        "variation,class,precision,recall,f1\nsmooth,dog,0.5,0.6,\nsmooth,ant,0.5,0.6,0.7\n"
+    )
+    study = make_study(
+        published={"base": 0.63, "smooth": {"epochs": 5, "differs": ["Longer."]}},
+        published_source="A report, 2021",
+        published_tables=str(tables),
+    )
     found = summary_of(tmp_path, study=study)
-    assert [one["published_accuracy"] for one in found["variations"]] == [0.63, None, None]
+    nothing = {"differs": [], "curves": [], "per_class": [], "confusion": []}
+    assert [one["published"] for one in found["variations"]] == [
+        nothing | {"figures": {"test_accuracy": 0.63}},
+        nothing
+        | {
+            "figures": {"epochs": 5},
+            "differs": ["Longer."],
+            "per_class": [
+                {"class": "ant", "precision": 0.5, "recall": 0.6, "f1": 0.7},
+                {"class": "dog", "precision": 0.5, "recall": 0.6, "f1": None},
+            ],
+        },
+        None,
+    ]
     assert found["study"]["published_source"] == "A report, 2021"
+    assert any(sentence.startswith("Published figures") for sentence in found["limits"])
+
+
+def test_a_variation_says_whose_weights_it_began_with(tmp_path):
+    study = make_study(
+        variations={"longer": {"start_from": "base"}, "resnet": {"model": "resnet-20"}}
+    )
+    found = summary_of(tmp_path, study=study, accuracies={"base": 0.6, "longer": 0.7})
+    assert [one["start_from"] for one in found["variations"]] == [None, "base"]
 
 
 def test_top_five_is_there_for_more_than_ten_classes(tmp_path):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tinyscope.api import compare as compare
     from tinyscope.api import evaluate as evaluate
     from tinyscope.api import explore as explore
+    from tinyscope.api import improve as improve
     from tinyscope.api import run as run
     from tinyscope.data.catalogue import load as load
     from tinyscope.data.dataset import ImageDataset as ImageDataset
@@ -40,6 +41,7 @@ _HOMES = {
     "compare": "api",
     "evaluate": "api",
     "explore": "api",
+    "improve": "api",
     "load": "data.catalogue",
     "load_classifier": "shipping.classifier",
     "recipe": "plan.recipe_book",

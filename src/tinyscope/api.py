@@ -1,4 +1,4 @@
-"""The verbs of the Python package that join several parts: run, evaluate, compare."""
+"""The verbs of the Python package that join several parts: run, improve, evaluate, compare."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +18,7 @@ from tinyscope.models.zoo import NAMES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 from tinyscope.shipping.classifier import Classifier
+from tinyscope.sweep.improve import improve as carry_out_suggestions
 from tinyscope.sweep.local import Listener, run_study
 from tinyscope.sweep.outcome import StudyResult
 
@@ -50,12 +51,38 @@ def run(
     if seeds is not None:
         asked = replace(asked, seeds=tuple(seeds))
     if isinstance(data, (str, Path)):
-        asked, data = replace(asked, data=str(data)), None
+        asked, data = asked.on(str(data)), None
     elif data is not None:
-        asked = replace(asked, data=data.name)
+        asked = asked.on(data.name)
     return run_study(
         asked, data, out=Path(out) if out is not None else None, budget=budget, listener=listener
     )
+
+
+def improve(
+    folder: str | Path,
+    *,
+    steps: int = 2,
+    data: Splits | None = None,
+    listener: Listener | None = None,
+) -> StudyResult:
+    """Carries out the first suggestions of a finished study's report, as variations of the study.
+
+    Args:
+        folder: the study's.
+        steps: at most so many, one after another; each asks anew what to suggest.
+        data: the images, where the study was run on loaded ones.
+        listener: is told what happens.
+
+    Returns:
+        The study with its new variations; its summary's "improvements" say what each has brought.
+
+    Raises:
+        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        DataError: the data are not those that the study was run on.
+        StorageError: there is no finished study, or the folder cannot be used.
+    """
+    return carry_out_suggestions(Path(folder), steps=steps, data=data, listener=listener)
 
 
 def explore(

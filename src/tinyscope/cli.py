@@ -4,20 +4,25 @@ import io
 import json
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinyscope import __version__
-from tinyscope.errors import InputError, TinyscopeError
+from tinyscope.errors import DataError, InputError, TinyscopeError
 from tinyscope.threads import wait_briefly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinyscope.plan.study import Study
+    from tinyscope.sweep.listener import Listener
     from tinyscope.sweep.outcome import StudyResult
 
 _INTERRUPTED = 130
+_FILE = click.Path(path_type=Path)
 
 
 def main() -> None:
@@ -109,23 +114,60 @@ def _run(
 ) -> None:
     allowed = _seconds(budget) if budget else None
     study = _study(name, data, seeds, settings)
-    from tinyscope.console import LiveProgress, PlainProgress
     from tinyscope.sweep.local import run_study
 
-    if sys.stderr.isatty():
-        with LiveProgress() as progress:
-            result = run_study(study, out=out, budget=allowed, listener=progress)
-    else:
-        result = run_study(study, out=out, budget=allowed, listener=PlainProgress())
+    result = _watched(lambda listener: run_study(study, out=out, budget=allowed, listener=listener))
     if as_json:
         print(json.dumps(result.as_dict(), indent=1))
     else:
         _print_result(result)
 
 
-def _study(name: str, data: str | None, seeds: str | None, settings: tuple[str, ...]) -> "Study":
-    from dataclasses import replace
+def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
+    """What comes of the work, which is shown while it goes on."""
+    from tinyscope.console import LiveProgress, PlainProgress
 
+    if not sys.stderr.isatty():
+        return work(PlainProgress())
+    with LiveProgress() as progress:
+        return work(progress)
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="How many, one after another.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def improve(folder: Path, steps: int, as_json: bool) -> None:
+    """Carry out the first suggestions of the report of the finished study in FOLDER.
+
+    Each is run as a variation on the same data with the same seeds, and the report is written anew
+    with what it has brought. A step starts from what validation recommends then. Asked again, it
+    goes on with the next suggestions.
+    """
+    from tinyscope.sweep.improve import improve
+
+    result = _watched(lambda listener: improve(folder, steps=steps, listener=listener))
+    made = result.summary["improvements"]
+    if as_json:
+        print(json.dumps({**result.as_dict(), "improvements": made}, indent=1))
+        return
+    for one in made:
+        low, high = (100 * end for end in one["interval"])
+        print(
+            f"{one['variation']}, from {one['from']}: {one['suggestion']}. Validation "
+            f"{100 * one['val_gain']:+.1f} points ({low:+.1f} to {high:+.1f}), {one['verdict']}; "
+            f"test {100 * one['test_gain']:+.1f}"
+        )
+    _print_result(result)
+
+
+def _study(name: str, data: str | None, seeds: str | None, settings: tuple[str, ...]) -> "Study":
     from tinyscope.models.zoo import NAMES
     from tinyscope.plan.study_files import load_study
 
@@ -133,7 +175,7 @@ def _study(name: str, data: str | None, seeds: str | None, settings: tuple[str, 
     if seeds is not None:
         study = replace(study, seeds=_seeds(seeds))
     if data is not None:
-        study = replace(study, data=data)
+        study = study.on(data)
     changes = dict(_setting(text) for text in settings)
     if (model := changes.get("model", NAMES[0])) not in NAMES:
         from tinyscope.errors import unknown
@@ -247,11 +289,12 @@ def data(
 
 @commands.command(name="list")
 @click.argument(
-    "kind", type=click.Choice(["studies", "recipes", "models", "datasets", "checks", "runs"])
+    "kind",
+    type=click.Choice(["studies", "recipes", "models", "backbones", "datasets", "checks", "runs"]),
 )
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def list_(kind: str, folder: Path | None) -> None:
-    """List studies, recipes, models, datasets, checks, or the runs below FOLDER."""
+    """List studies, recipes, models, backbones, datasets, checks, or the runs below FOLDER."""
     from tinyscope import listings
 
     if folder is not None and kind != "runs":
@@ -276,26 +319,67 @@ def report(folder: Path, output: Path | None) -> None:
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", default=3, show_default=True, help="Classes to name for each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
-def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> int:
-    """Say what is on IMAGES: files, folders or patterns. MODEL: a model, run or study folder."""
+@click.option("--csv", type=_FILE, metavar="F", help="Write a table with a row for each image.")
+@click.option("--parquet", type=_FILE, metavar="F", help="Write the same table as parquet.")
+@click.option("--kaggle", type=_FILE, metavar="F", help="Write a Kaggle submission: id,label.")
+@click.option(
+    "--kaggle-columns", "columns", metavar="ID,LABEL", help="Its headings  [default: id,label]"
+)
+def predict(
+    model: Path,
+    images: tuple[str, ...],
+    top: int,
+    as_json: bool,
+    columns: str | None,
+    **files: Path | None,
+) -> int:
+    """Say what is on IMAGES: files, folders, patterns, zip files, parquet files of images.
+
+    MODEL is a model, run or study folder. What is in a folder or a zip file comes in natural order:
+    2.png before 10.png. An id for Kaggle is a file's name without its suffix. Images that cannot be
+    read are named, and the exit status is 3; a Kaggle file is then not written at all.
+    """
+    from tinyscope.shipping.answer_files import KAGGLE_COLUMNS, AnswerFiles, answers
     from tinyscope.shipping.classifier import load_classifier
     from tinyscope.shipping.photos import find_photos
 
+    if columns is not None and files["kaggle"] is None:
+        raise InputError("--kaggle-columns names the headings of a file that only --kaggle writes.")
+    headings = KAGGLE_COLUMNS if columns is None else _headings(columns)
     classifier = load_classifier(model)
-    failed = 0
+    named = max(1, top)
+    count = failed = 0
     rows = []
-    for answer in classifier.predict_each(find_photos(images), top=max(1, top)):
-        failed += answer.error is not None
-        if as_json:
-            rows.append(answer.as_dict())
-        elif answer.error is not None:
-            print(f"{answer.file}: {answer.error}", file=sys.stderr)
-        else:
-            named = "  ".join(f"{name} {share:.1%}" for name, share in answer.top)
-            print(f"{answer.file}: {named}", flush=True)
+    with AnswerFiles(classifier.class_names, kaggle_columns=headings, **files) as written:
+        every = len(classifier.class_names) if written.paths else named
+        for answer in answers(classifier, find_photos(images), top=every):
+            written.add(answer)
+            prediction = answer.prediction
+            count += 1
+            failed += prediction.error is not None
+            if as_json:
+                rows.append(replace(prediction, top=prediction.top[:named]).as_dict())
+            elif prediction.error is not None:
+                print(f"{prediction.file}: {prediction.error}", file=sys.stderr)
+            elif not written.paths:
+                shares = "  ".join(f"{name} {share:.1%}" for name, share in prediction.top)
+                print(f"{prediction.file}: {shares}", flush=True)
+    without = f", {failed:,} of them without an answer" if failed else ""
     if as_json:
         print(json.dumps(rows, indent=1))
+    else:
+        for path in written.paths:
+            print(f"{path.resolve()}: {count:,} images{without}")
+    if written.not_written:
+        raise DataError(written.not_written)
     return 3 if failed else 0
+
+
+def _headings(text: str) -> tuple[str, str]:
+    names = [part.strip() for part in text.split(",")]
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise InputError(f'--kaggle-columns "{text}" is not two names, such as id,label.')
+    return names[0], names[1]
 
 
 @commands.command()

@@ -32,13 +32,27 @@ def recipes() -> Iterator[str]:
 
 def models() -> Iterator[str]:
     """The models, with the smallest images that they take."""
-    from tinyscope.models.zoo import LAYER_STACK, MODELS
+    from tinyscope.models.zoo import LAYER_STACK, MODELS, TRANSFER
 
     yield from _columns(
         (name, f"{entry.summary}; images of {entry.smallest}x{entry.smallest} or more")
         for name, entry in MODELS.items()
     )
-    yield from _columns([(LAYER_STACK, "the layers that the recipe's own list gives")])
+    yield from _columns(
+        [
+            (LAYER_STACK, "the layers that the recipe's own list gives"),
+            (TRANSFER, "a backbone of `tinyscope list backbones` with a classifier on top"),
+        ]
+    )
+
+
+def backbones() -> Iterator[str]:
+    """The networks that a recipe's `backbone` may name."""
+    from tinyscope.models.backbones import BACKBONES, TIMM
+
+    yield from _columns((name, entry.summary) for name, entry in BACKBONES.items())
+    yield f"or {TIMM}NAME, any network of the timm package, with the extra [pretrained]"
+    yield "or the folder of a finished run, study or model"
 
 
 def datasets() -> Iterator[str]:
@@ -50,11 +64,14 @@ def datasets() -> Iterator[str]:
 
 
 def checks() -> Iterator[str]:
-    """The checks of images, by code, with how bad it is what they find."""
+    """The checks of images, then those of a finished study, by code, with how bad a finding is."""
     from tinyscope.inspection.checks import CHECKS
+    from tinyscope.report.study_checks import STUDY_CHECKS
 
     yield from _columns(
-        (code, f"{check.severity:<8} {check.title}") for code, check in CHECKS.items()
+        (code, f"{check.severity:<8} {check.title}")
+        for table in (CHECKS, STUDY_CHECKS)
+        for code, check in table.items()
     )
 
 

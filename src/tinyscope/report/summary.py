@@ -16,9 +16,12 @@ from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.plan.study import Study
+from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
 from tinyscope.report.limits import limits
 from tinyscope.report.pictures import Album
+from tinyscope.report.study_checks import study_findings
+from tinyscope.report.suggestions import suggestions
 from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import Run
 
@@ -62,6 +65,7 @@ def summarise(
             `inspection.inspect` sums it up; None where they were not looked at.
 
     Raises:
+        InputError: the study's published tables are missing or have faults.
         DataError: there is no run or no test split, or a run's predictions do not fit the images.
     """
     by_variation: dict[str, list[Run]] = {}
@@ -74,7 +78,8 @@ def summarise(
         )
     album = Album()
     leaked = leaked_test_rows(inspection["findings"]) if inspection else None
-    variations, candidates, on_test = [], [], {}
+    published, starts = study.published_figures(), study.starts()
+    variations, candidates, on_validation, on_test = [], [], {}, {}
     for name, group in by_variation.items():
         group.sort(key=lambda run: run.seed)
         validation = evaluations(group, splits.validation) if splits.validation else None
@@ -86,13 +91,16 @@ def summarise(
                 test=test,
                 test_images=splits.test,
                 changes=recipes_changed.get(name, {}),
-                published_accuracy=study.published.get(name),
+                published=published_block(published.get(name), splits.train.class_names),
+                start_from=starts.get(name),
                 leaked=leaked,
                 album=album,
             )
         )
         candidates.append(_candidate(group, validation))
         on_test[name] = test[0].right
+        if validation is not None:
+            on_validation[name] = validation[0].right
     choice = choose(candidates)
     about = {
         "name": study.name,
@@ -105,7 +113,7 @@ def summarise(
         "cut_to_budget": cut_to_budget,
     }
     data = data_block(splits, album) | {"review": reviewed._asdict()}
-    return {
+    summary: dict[str, Any] = {
         "format": FORMAT,
         "tinyscope": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,13 +127,32 @@ def summarise(
             "pairs": len(variations) * (len(variations) - 1) // 2,
             "validation": _rows(choice.comparisons),
             "test": _rows(against(choice.variation, compare_all(on_test))),
+            "one_key": _one_key(variations, compare_all(on_validation)),
         },
+        "improvements": [],
         "clock": CLOCK,
         "formula": FORMULA,
         "environments": _environments(run for group in by_variation.values() for run in group),
         "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
         "pictures": album.pictures,
     }
+    summary["findings"] = study_findings(summary)
+    summary["suggestions"] = suggestions(summary, summary["findings"])
+    return summary
+
+
+def _one_key(
+    variations: Sequence[Mapping[str, Any]], comparisons: Iterable[Comparison]
+) -> list[dict[str, Any]]:
+    """Those pairs on the validation images whose recipes differ in one key alone, with that key."""
+    recipes = {one["name"]: one["recipe"] for one in variations}
+    rows = []
+    for row in _rows(comparisons):
+        ours, theirs = recipes[row["first"]], recipes[row["second"]]
+        keys = [key for key in ours if ours[key] != theirs[key]]
+        if len(keys) == 1:
+            rows.append({**row, "key": keys[0]})
+    return rows
 
 
 def _without_gallery(inspection: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,228 @@
+"""Checks of a study's training curves: overfitting, too few epochs, too small, a restless rate."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tinyscope.evaluation.intervals import Z95
+from tinyscope.report.augmentation_evidence import used
+from tinyscope.report.curves import ENDS_LOW, Learnt, learnt
+
+GAP = 0.05
+"""Of training over validation accuracy, from which a network is said to know images by heart."""
+LEVEL = 0.03
+"""Of that gap, up to which training and validation are said to be level."""
+RISE = 0.1
+"""Of the validation loss after its lowest, as a share, that shows overfitting by itself."""
+TRIFLE = 0.03
+"""In nats, below which such a rise is none: where nearly all images are known, losses are tiny."""
+FALL = 0.03
+"""Of the validation loss between the last two quarters of a training: still falling."""
+KNOWN = 0.97
+"""Of the training images: above, more epochs or parameters have nothing left to learn."""
+LOW = 0.9
+"""Training accuracy below which a network that is level is called too small."""
+UNREST = 0.005
+"""Standard deviation of the validation accuracy from epoch to epoch that a falling rate ends."""
+
+
+class Outcome(NamedTuple):
+    """What came of a check: items, or why it says nothing of this study."""
+
+    items: list[dict[str, Any]]
+    """Each with "variation", "evidence" (a sentence), and numbers."""
+    not_applicable: str = ""
+    """ "because …"."""
+
+
+NO_VALIDATION = "because the study keeps no validation images"
+_NO_HISTORY = "because no training was recorded epoch by epoch"
+
+
+def _curves(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Learnt]]:
+    told = [(one, learnt(one)) for one in summary["variations"]]
+    return [(one, curves) for one, curves in told if curves is not None]
+
+
+def _by_curves(
+    judge: Callable[[Mapping[str, Any], Learnt], dict[str, Any] | None],
+) -> Callable[[Mapping[str, Any]], Outcome]:
+    """A check that judges every variation by its curves."""
+
+    def check(summary: Mapping[str, Any]) -> Outcome:
+        curves = _curves(summary)
+        if not curves:
+            validated = any(one["validation"] is not None for one in summary["variations"])
+            return Outcome([], _NO_HISTORY if validated else NO_VALIDATION)
+        items = [(one["name"], judge(one, seen)) for one, seen in curves]
+        return Outcome([{"variation": name, **item} for name, item in items if item is not None])
+
+    return check
+
+
+def overfits(seen: Learnt) -> bool:
+    """Whether training is ahead of validation by more than chance explains."""
+    return seen.gap > max(GAP, seen.margin) or _rises(seen)
+
+
+def _rises(seen: Learnt) -> bool:
+    """Whether the validation loss has risen since its lowest, by more than a trifle."""
+    return seen.rise >= RISE and seen.last_val_loss - seen.lowest_val_loss >= TRIFLE
+
+
+def augments(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe changes its training images at random."""
+    return bool(used(recipe))
+
+
+def _overfitting(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
+    if not overfits(seen):
+        return None
+    kept = "the epoch whose weights are kept" if _stops_early(variation) else "the last epoch"
+    told = (
+        f"In {kept} it knew {seen.train_accuracy:.1%} of the training images, counted while it "
+        f"learnt{_as_changed(variation)}, and {seen.val_accuracy:.1%} of the validation images: "
+        f"{100 * seen.gap:.1f} points apart"
+    )
+    if _rises(seen):
+        told += (
+            f"; the validation loss was lowest after epoch {seen.lowest_epoch:.0f} of "
+            f"{seen.epochs:.0f} ({seen.lowest_val_loss:.2f}) and {seen.last_val_loss:.2f} in the "
+            "end"
+        )
+    return {
+        "evidence": told + ".",
+        "train_accuracy": seen.train_accuracy,
+        "val_accuracy": seen.val_accuracy,
+        "gap": seen.gap,
+        "val_loss_rise": seen.rise,
+    }
+
+
+def _as_changed(variation: Mapping[str, Any]) -> str:
+    ways = ["changed at random"] * augments(variation["recipe"])
+    ways += ["at smaller sizes"] * bool(variation["recipe"]["training_sizes"])
+    return f" from images {' and '.join(ways)}" if ways else ""
+
+
+def _stops_early(variation: Mapping[str, Any]) -> bool:
+    return variation["recipe"]["early_stopping_patience"] is not None
+
+
+def _all_epochs(variation: Mapping[str, Any]) -> bool:
+    return all(run["stopped"] == "all epochs" for run in variation["runs"])
+
+
+def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether more epochs are likely to help.
+
+    Under a schedule that ends near 0 the loss falls to the last epoch whatever is still to be
+    learnt. There, what tells is that training and validation are level in the end, and part of the
+    training images is still unknown.
+    """
+    if not _all_epochs(variation) or variation["recipe"]["epochs"] > seen.epochs:
+        return False
+    if variation["recipe"]["schedule"] in ENDS_LOW:
+        return seen.gap < LEVEL and seen.train_accuracy < KNOWN
+    falls = seen.fall is not None and seen.fall >= FALL
+    return falls and seen.lowest_epoch > 0.75 * seen.epochs and not _rises(seen)
+
+
+def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
+    if not ended_early(variation, seen):
+        return None
+    schedule = variation["recipe"]["schedule"]
+    if schedule in ENDS_LOW:
+        told = (
+            f"Its learning rate ends near 0 (schedule “{schedule}”), so that its loss had to fall "
+            f"to the end; but after {seen.epochs:.0f} epochs it knew {seen.train_accuracy:.1%} of "
+            f"the training images, counted while it learnt{_as_changed(variation)}, and "
+            f"{seen.val_accuracy:.1%} of the validation images: a longer schedule has room."
+        )
+    else:
+        assert seen.fall is not None  # `ended_early` asks for it
+        told = (
+            f"Its validation loss fell by {seen.fall:.1%} from the last but one quarter of its "
+            f"{seen.epochs:.0f} epochs to the last, and was lowest after epoch "
+            f"{seen.lowest_epoch:.0f}."
+        )
+    return {
+        "evidence": told,
+        "epochs": seen.epochs,
+        "val_loss_fall": seen.fall,
+        "train_accuracy": seen.train_accuracy,
+        "val_accuracy": seen.val_accuracy,
+    }
+
+
+def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
+    low = seen.gap < LEVEL and seen.train_accuracy < LOW and not _rises(seen)
+    falling = variation["recipe"]["schedule"] not in ENDS_LOW and ended_early(variation, seen)
+    if not low or falling:
+        return None
+    return {
+        "evidence": (
+            f"With {variation['parameters']:,} parameters it knew {seen.train_accuracy:.1%} of the "
+            f"training images after {seen.epochs:.0f} epochs, counted while it learnt"
+            f"{_as_changed(variation)}, and {seen.val_accuracy:.1%} of the validation images."
+        ),
+        "parameters": variation["parameters"],
+        "train_accuracy": seen.train_accuracy,
+        "val_accuracy": seen.val_accuracy,
+        "gap": seen.gap,
+    }
+
+
+def plain_images(summary: Mapping[str, Any]) -> Outcome:
+    """TS106: overfitting, and no random change of the images."""
+    curves = _curves(summary)
+    if not curves:
+        return overfitting(summary)
+    ahead = [(one, seen) for one, seen in curves if overfits(seen)]
+    return Outcome(
+        [
+            {
+                "variation": one["name"],
+                "evidence": (
+                    f"It knows {seen.train_accuracy:.1%} of the training and "
+                    f"{seen.val_accuracy:.1%} of the validation images, and has seen each training "
+                    f"image unchanged in all of its {seen.epochs:.0f} epochs."
+                ),
+                "gap": seen.gap,
+            }
+            for one, seen in ahead
+            if not augments(one["recipe"])
+        ]
+    )
+
+
+def restless(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether the rate never falls, and the accuracy goes up and down with the epochs."""
+    recipe = variation["recipe"]
+    never = recipe["schedule"] == "constant" and recipe["plateau_patience"] is None
+    images = seen.margin / Z95  # the standard deviation over images
+    return never and seen.unrest is not None and seen.unrest >= max(UNREST, images / 2)
+
+
+def _constant_rate(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
+    if not restless(variation, seen):
+        return None
+    assert seen.unrest is not None  # `restless` asks for it
+    rate = variation["recipe"]["learning_rate"]
+    return {
+        "evidence": (
+            f"Its rate is {rate:g} from the first to the last epoch, and in the second half of its "
+            f"{seen.epochs:.0f} epochs the validation accuracy goes up and down by "
+            f"{100 * seen.unrest:.2f} points (standard deviation)."
+        ),
+        "unrest": seen.unrest,
+    }
+
+
+overfitting = _by_curves(_overfitting)
+"""TS101."""
+too_few_epochs = _by_curves(_too_few_epochs)
+"""TS102."""
+too_small = _by_curves(_too_small)
+"""TS105."""
+constant_rate = _by_curves(_constant_rate)
+"""TS110."""

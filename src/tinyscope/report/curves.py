@@ -1,0 +1,123 @@
+"""What the epochs of a variation's runs say, as a few numbers that checks and suggestions read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from tinyscope.evaluation.intervals import Z95
+from tinyscope.plan.recipe import Recipe
+
+ENDS_LOW = ("linear", "cosine", "one-cycle")
+"""Schedules whose learning rate ends near 0."""
+
+_FEWEST = 4  # epochs, below which a curve has no shape
+
+
+def with_whole_recipes(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary whose recipes also have the keys that did not exist when it was written."""
+    defaults = Recipe().as_dict()
+    variations = [{**one, "recipe": {**defaults, **one["recipe"]}} for one in summary["variations"]]
+    return {**summary, "variations": variations}
+
+
+class Learnt(NamedTuple):
+    """Means over the runs of one variation.
+
+    Training figures are taken while the network learns, over the batches as training changes them
+    and with dropout: on the plain images it would be right more often.
+    """
+
+    epochs: float
+    """That were run."""
+    train_accuracy: float
+    """In the epoch whose weights are kept."""
+    val_accuracy: float
+    """After that epoch, a single look at each image."""
+    gap: float
+    """Training less validation accuracy, after that epoch."""
+    margin: float
+    """Half of the 95% interval of a validation accuracy, over images."""
+    lowest_val_loss: float
+    lowest_epoch: float
+    """With the lowest validation loss, from 1."""
+    last_val_loss: float
+    rise: float
+    """Of the validation loss from its lowest to the last epoch, as a share of the lowest."""
+    fall: float | None
+    """Of the mean validation loss from the last but one quarter of the epochs to the last quarter,
+    as a share; None where there are too few epochs."""
+    second_half: float | None
+    """What the second half of the epochs has brought in validation accuracy, mean of a quarter to
+    mean of a quarter; None where there are too few epochs."""
+    unrest: float | None
+    """Standard deviation of the validation accuracy around its trend in the second half of the
+    epochs; None where there are too few epochs."""
+
+
+def learnt(variation: Mapping[str, Any]) -> Learnt | None:
+    """What the histories of a variation of a summary say; None without validation or history."""
+    if variation["validation"] is None:
+        return None
+    early = variation["recipe"]["early_stopping_patience"] is not None
+    images = variation["validation"]["images"]
+    found = [
+        _of_run(rows, images, run["best_epoch"] if early or run["stopped"] == "diverged" else None)
+        for run in variation["runs"]
+        if (rows := _told(run["history"]))
+    ]
+    return _means(found) if found else None
+
+
+def _told(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    keys = ("train_accuracy", "val_accuracy", "val_loss")
+    return [row for row in history if all(row.get(key) is not None for key in keys)]
+
+
+def _of_run(rows: Sequence[Mapping[str, Any]], images: int, best_epoch: int | None) -> Learnt:
+    kept = next((row for row in rows if row["epoch"] == best_epoch), rows[-1])
+    lowest = min(rows, key=lambda row: row["val_loss"])
+    accuracy = kept["val_accuracy"]
+    losses = [row["val_loss"] for row in rows]
+    accuracies = [row["val_accuracy"] for row in rows]
+    fall = second_half = unrest = None
+    if len(rows) >= _FEWEST:
+        quarter, half = len(rows) // 4, len(rows) // 2
+        before = fmean(losses[-2 * quarter : -quarter])
+        fall = 1 - fmean(losses[-quarter:]) / before if before else 0.0
+        at_half = accuracies[max(0, half - quarter) : half]
+        second_half = fmean(accuracies[-quarter:]) - fmean(at_half)
+        unrest = _unrest(accuracies[half:])
+    return Learnt(
+        epochs=len(rows),
+        train_accuracy=kept["train_accuracy"],
+        val_accuracy=accuracy,
+        gap=kept["train_accuracy"] - accuracy,
+        margin=Z95 * math.sqrt(accuracy * (1 - accuracy) / images),
+        lowest_val_loss=lowest["val_loss"],
+        lowest_epoch=lowest["epoch"],
+        last_val_loss=losses[-1],
+        rise=losses[-1] / lowest["val_loss"] - 1 if lowest["val_loss"] else 0.0,
+        fall=fall,
+        second_half=second_half,
+        unrest=unrest,
+    )
+
+
+def _unrest(values: Sequence[float]) -> float:
+    """Standard deviation around a straight line: half of the variance of steps, as of white noise.
+
+    A slow trend hardly changes the steps from one epoch to the next, where a fitted line would be
+    as unsure as the few points that it is fitted to.
+    """
+    steps = [after - before for before, after in pairwise(values)]
+    return stdev(steps) / math.sqrt(2) if len(steps) > 1 else 0.0
+
+
+def _means(found: Sequence[Learnt]) -> Learnt:
+    def mean(name: str) -> Any:
+        values = [getattr(one, name) for one in found]
+        return None if None in values else fmean(values)
+
+    return Learnt(**{name: mean(name) for name in Learnt._fields})

@@ -1,0 +1,211 @@
+"""Carries out the first suggestions of a finished study, and says what each has brought."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import DataError, InputError
+from tinyscope.evaluation.comparison import LEVEL, mcnemar
+from tinyscope.files import read_json, write_json
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import recipe
+from tinyscope.plan.study import Study
+from tinyscope.plan.study_faults import grid_points
+from tinyscope.plan.study_files import parse
+from tinyscope.report.curves import with_whole_recipes
+from tinyscope.report.page import write_report
+from tinyscope.report.study_checks import study_findings
+from tinyscope.report.suggestions import suggestions
+from tinyscope.runs.run import read_run
+from tinyscope.sweep.listener import Listener
+from tinyscope.sweep.local import run_study
+from tinyscope.sweep.outcome import StudyResult, read_study
+
+_NETWORK = {"model", "layers", "widths", "depth"}
+"""Keys with which a network has other weights, so that it cannot go on with an old one's."""
+
+
+def improve(
+    folder: Path,
+    *,
+    steps: int = 2,
+    data: Splits | None = None,
+    listener: Listener | None = None,
+) -> StudyResult:
+    """Takes the first suggestion of a study's report, runs it as a variation; then the next.
+
+    Every step asks anew what to suggest: it starts from the variation that validation recommends
+    then. So a step builds on the one before only if that was the best in validation, and else takes
+    the next suggestion for the old one. What was tried is never suggested again. A step adds the
+    variation "improved-1" (or the next number) to the study's file: the recommended variation's
+    whole recipe with the suggestion's changes, on the same data with the same seeds. The study's
+    rule of choice stays what it is.
+
+    The summary's "improvements" then holds a dictionary for each step ever made here:
+    "variation", "from", "code", "suggestion" (its title), "why", "changes", "expected_gain"; and
+    of the runs with the lowest seed, which are those that would ship, "val_gain" (accuracy of the
+    new one less that of the old one on the validation images), "interval" (95%, paired),
+    "p_value" and "verdict" ("better", "worse" or "cannot be told apart": this one planned
+    comparison, not adjusted), and "test_gain", which nothing rests on; "mean_val_gain" is the mean
+    over seeds, by which the study chooses.
+
+    Args:
+        folder: of a finished study. Asked again after an interruption, the same step goes on.
+        steps: at most so many, one after another.
+        data: the images, where the study was run on some that have no name or path.
+        listener: is told what happens.
+
+    Raises:
+        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        DataError: the data are not those that the study was run on.
+        StorageError: there is no finished study, or the folder cannot be used.
+    """
+    result = read_study(folder)
+    if not result.summary["study"]["validation"]:
+        raise InputError(
+            f"The study in {folder} keeps no validation images, so nothing could say whether a "
+            "step helps. Run it with --set validation=0.1 first."
+        )
+    for step in range(steps):
+        found = suggestions(result.summary, study_findings(result.summary))
+        if not found and step == 0:
+            raise InputError(f"Nothing is left to suggest for the study in {folder}.")
+        if not found:
+            break
+        result = _step(result, found[0], data, listener or Listener())
+    return result
+
+
+def _step(
+    before: StudyResult, suggestion: dict[str, Any], data: Splits | None, listener: Listener
+) -> StudyResult:
+    folder, summary = before.folder, before.summary
+    names = [one["name"] for one in summary["variations"]]
+    numbers = [int(match[1]) for name in names if (match := re.fullmatch(r"improved-(\d+)", name))]
+    name = f"improved-{max(numbers, default=0) + 1}"
+    study = _with_variation(_study(before), summary, name, suggestion)
+
+    path = folder / "improvements.json"
+    known = read_json(path)["improvements"] if path.exists() else []
+    made = {
+        "variation": name,
+        "from": suggestion["variation"],
+        "code": suggestion["code"],
+        "suggestion": suggestion["title"],
+        "why": suggestion["why"],
+        "changes": suggestion["changes"],
+        "expected_gain": suggestion["expected_gain"],
+    }
+    # Before the training: whatever interrupts it, the next report knows how a variation came about.
+    steps = [one for one in known if one["variation"] in names] + [made]
+    write_json(path, {"improvements": steps})
+    heard = _Heard(listener, summary["data"]["fingerprint"])
+    after = run_study(study, data, out=folder, listener=heard)
+    after.summary["study"]["cut_to_budget"] = summary["study"]["cut_to_budget"]
+    after.summary["improvements"] = [_judged(after, step) for step in steps]
+    write_json(folder / "summary.json", after.summary)
+    write_report(after.summary, folder / "report.html")
+    return after
+
+
+def _study(result: StudyResult) -> Study:
+    """The study that the summary is of; `study.toml` may be that of an interrupted later one."""
+    about = result.summary["study"]
+    return parse(about["toml"], name=about["name"], file=str(result.folder / "study.toml"))
+
+
+def _with_variation(
+    study: Study, summary: dict[str, Any], name: str, suggestion: dict[str, Any]
+) -> Study:
+    """The study with one more variation, and the others as they were run.
+
+    Where the new variation does not fit beside the study's overrides, which win over all, or where
+    a time budget had cut the recipes, every recipe is spelled out.
+    """
+    old, changes = suggestion["variation"], suggestion["changes"]
+    asked = study.recipes()
+    wanted = {
+        one["name"]: Recipe().changed({**one["recipe"], "precision": asked[one["name"]].precision})
+        for one in with_whole_recipes(summary)["variations"]
+    }
+    wanted[name] = wanted[old].changed(changes)
+    starts = {one: start for one, start in study.starts().items() if one in wanted}
+    if old in starts and not _NETWORK & set(changes):
+        starts[name] = starts[old]
+
+    body = {**{**study.variations, **grid_points(study.grid)}.get(old, {}), **changes}
+    body.pop("start_from", None)
+    body |= {"start_from": starts[name]} if name in starts else {}
+    short = {**study.variations, name: body}
+    if {**asked, name: wanted[name]} == wanted:
+        try:
+            added = replace(study, variations=short)
+            if added.recipes() == wanted:
+                return added
+        except InputError:
+            pass
+    return _spelled_out(study, wanted, starts)
+
+
+def _spelled_out(study: Study, wanted: dict[str, Recipe], starts: dict[str, str]) -> Study:
+    base = recipe(study.recipe)
+    bodies = {
+        name: one.difference(base) | ({"start_from": starts[name]} if name in starts else {})
+        for name, one in wanted.items()
+    }
+    left_out = set(study.recipes()) - set(wanted)
+    return replace(
+        study,
+        base=False,
+        variations=bodies,
+        grid={},
+        overrides={},
+        published={name: each for name, each in study.published.items() if name in wanted},
+        published_tables="" if left_out else study.published_tables,
+    )
+
+
+def _judged(result: StudyResult, step: dict[str, Any]) -> dict[str, Any]:
+    """A step with what it has brought."""
+    by_name = {one["name"]: one for one in result.summary["variations"]}
+    new, old = by_name[step["variation"]], by_name[step["from"]]
+    right = [_right(result, one["runs"][0]["name"]) for one in (new, old)]
+    test = mcnemar(*right)
+    verdict = "better" if test.difference > 0 else "worse"
+    return {
+        **step,
+        "val_gain": test.difference,
+        "interval": list(test.interval),
+        "p_value": test.p_value,
+        "verdict": verdict if test.p_value <= LEVEL else "cannot be told apart",
+        "mean_val_gain": new["validation"]["accuracy"] - old["validation"]["accuracy"],
+        "test_gain": new["test"]["lowest_seed_accuracy"] - old["test"]["lowest_seed_accuracy"],
+    }
+
+
+def _right(result: StudyResult, run: str) -> Any:
+    """Which validation images a run has right: bool (N,)."""
+    predictions = read_run(result.folder / "runs" / run).predictions("validation")
+    assert predictions is not None  # `improve` refuses studies without validation images
+    return predictions.logits.argmax(1) == predictions.labels
+
+
+class _Heard(Listener):
+    """Passes everything on, but that the study is replaced; refuses other data than the study's."""
+
+    def __init__(self, listener: Listener, fingerprint: str) -> None:
+        self._told, self._fingerprint = listener, fingerprint
+        for name in vars(Listener):
+            if not name.startswith("_") and name not in ("data_loaded", "replaces"):
+                setattr(self, name, getattr(listener, name))
+
+    def data_loaded(self, data: Splits) -> None:
+        """The data set is there; nothing has been written yet."""
+        if data.fingerprint != self._fingerprint:
+            raise DataError(
+                f"The images of {data.name} are not those that the study was run on: they have "
+                "changed since, or are cut otherwise. Run the study anew before it is improved."
+            )
+        self._told.data_loaded(data)

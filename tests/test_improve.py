@@ -1,0 +1,296 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from scipy.stats import binomtest
+
+from tinyscope.data.dataset import Splits
+from tinyscope.errors import DataError, InputError, StorageError
+from tinyscope.plan.study import Study
+from tinyscope.plan.study_files import parse
+from tinyscope.runs.run import read_run
+from tinyscope.sweep import improve as module
+from tinyscope.sweep import local
+from tinyscope.sweep.improve import improve
+from tinyscope.sweep.listener import Listener
+from tinyscope.sweep.local import run_study
+
+STUDY = Study(
+    name="tiny",
+    recipe="keras-adam",
+    seeds=(0, 1),
+    overrides={
+        "model": "layer-stack",
+        "layers": ["conv 4 3x3 same relu", "maxpool 4", "flatten"],
+        "epochs": 1,
+        "precision": "fp32",
+    },
+    variations={"fast": {"learning_rate": 0.01}},
+)
+CHEAP = ("TS102", "TS106", "TS110")
+
+
+class Recorder(Listener):
+    def __init__(self):
+        self.trained, self.replaced = [], False
+
+    def run_starts(self, run, number, of):
+        self.trained.append((run.variation, run.seed))
+
+    def replaces(self, folder):
+        self.replaced = True
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cheap():
+    """Only suggestions that train as fast as the study itself, and pages that only name names."""
+    whole = module.suggestions
+
+    def cheap_ones(summary, findings):
+        return [one for one in whole(summary, findings) if one["code"] in CHEAP]
+
+    def page(summary, path):
+        path.write_text(" ".join(one["variation"] for one in summary["improvements"]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "suggestions", cheap_ones)
+        patch.setattr(module, "write_report", page)
+        patch.setattr(local, "write_report", page)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(world, tmp_path_factory):
+    return run_study(STUDY, world, out=tmp_path_factory.mktemp("studies") / "tiny")
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@pytest.fixture(scope="module")
+def improved(finished, world, tmp_path_factory):
+    """Two steps of a copy of the finished study, and what was trained for them."""
+    place = tmp_path_factory.mktemp("improved") / "tiny"
+    shutil.copytree(finished.folder, place)
+    recorder = Recorder()
+    return improve(place, data=world, listener=recorder), recorder
+
+
+def variations(result):
+    return {one["name"]: one for one in result.summary["variations"]}
+
+
+def test_every_step_is_a_variation_and_only_what_is_missing_is_trained(improved, finished):
+    result, recorder = improved
+    assert list(variations(result)) == ["base", "fast", "improved-1", "improved-2"]
+    assert recorder.trained == [
+        ("improved-1", 0),
+        ("improved-1", 1),
+        ("improved-2", 0),
+        ("improved-2", 1),
+    ]
+    assert not recorder.replaced
+    for name in ("base", "fast"):
+        assert variations(result)[name]["runs"] == variations(finished)[name]["runs"]
+
+
+def test_a_step_has_the_whole_recipe_of_its_start_with_the_suggestions_changes(improved):
+    result, _ = improved
+    for step in result.summary["improvements"]:
+        assert step["changes"]
+        start, new = (variations(result)[step[key]]["recipe"] for key in ("from", "variation"))
+        assert {**start, **step["changes"]} == new
+
+
+def test_a_step_starts_from_what_validation_recommends_after_the_one_before(improved, finished):
+    first, second = improved[0].summary["improvements"]
+    assert first["from"] == finished.summary["recommended"]["variation"]
+    before = [variations(improved[0])[name] for name in ("base", "fast", "improved-1")]
+    best = max(before, key=lambda one: one["validation"]["accuracy"])
+    assert second["from"] == best["name"]
+
+
+def test_what_a_step_has_brought_is_a_paired_test_on_the_validation_images(improved, world):
+    result, _ = improved
+    step = result.summary["improvements"][0]
+    right = {}
+    for key in ("variation", "from"):
+        run = variations(result)[step[key]]["runs"][0]
+        assert run["seed"] == 0
+        answers = read_run(result.folder / "runs" / run["name"]).predictions("validation")
+        right[key] = answers.logits.argmax(1) == world.validation.labels
+    assert step["val_gain"] == pytest.approx(right["variation"].mean() - right["from"].mean())
+    low, high = step["interval"]
+    assert low < step["val_gain"] < high
+    only = [
+        int((right[a] & ~right[b]).sum()) for a, b in (("variation", "from"), ("from", "variation"))
+    ]
+    expected = binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0
+    assert step["p_value"] == pytest.approx(expected)
+    told = ("better" if step["val_gain"] > 0 else "worse") if expected <= 0.05 else None
+    assert step["verdict"] == (told or "cannot be told apart")
+    new, old = (variations(result)[step[key]] for key in ("variation", "from"))
+    assert step["mean_val_gain"] == new["validation"]["accuracy"] - old["validation"]["accuracy"]
+    assert step["test_gain"] == (new["runs"][0]["test_accuracy"] - old["runs"][0]["test_accuracy"])
+
+
+def test_the_folder_holds_what_is_returned(improved):
+    result, _ = improved
+    assert json.loads((result.folder / "summary.json").read_text()) == result.summary
+    assert (result.folder / "report.html").read_text() == "improved-1 improved-2"
+
+
+def test_the_study_file_repeats_the_steps_and_they_are_still_known_then(improved, world, tmp_path):
+    shutil.copytree(improved[0].folder, tmp_path / "s")
+    text = (tmp_path / "s" / "study.toml").read_text()
+    study = parse(text, name="tiny", file="study.toml")
+    recorder = Recorder()
+    run_study(study, world, out=tmp_path / "s", listener=recorder)
+    assert recorder.trained == []
+    again = improve(tmp_path / "s", steps=1, data=world)
+    assert [step["variation"] for step in again.summary["improvements"]] == [
+        f"improved-{number}" for number in (1, 2, 3)
+    ]
+
+
+def test_asked_again_it_goes_on_from_there_and_repeats_nothing(improved, world, tmp_path):
+    shutil.copytree(improved[0].folder, tmp_path / "s")
+    again = improve(tmp_path / "s", steps=1, data=world)
+    steps = again.summary["improvements"]
+    assert [step["variation"] for step in steps] == ["improved-1", "improved-2", "improved-3"]
+    assert steps[:2] == improved[0].summary["improvements"]
+    recipes = [json.dumps(one["recipe"]) for one in again.summary["variations"]]
+    assert len(set(recipes)) == 5
+
+
+def test_an_interrupted_step_goes_on_as_if_it_had_not_been(improved, folder, world):
+    class Interrupting(Recorder):
+        def epoch(self, run, row):
+            if len(self.trained) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        improve(folder, data=world, listener=Interrupting())
+    recorder = Recorder()
+    result = improve(folder, steps=1, data=world, listener=recorder)
+    assert recorder.trained == [("improved-2", 0), ("improved-2", 1)]
+    assert result.summary["improvements"] == improved[0].summary["improvements"]
+
+
+def test_what_a_budget_has_cut_stays_cut(world, tmp_path, monkeypatch):
+    def timings(beginnings):
+        return dict.fromkeys(beginnings, local.Timing(1.0))
+
+    long = replace(STUDY.with_overrides({"epochs": 40}), grid={"batch_size": [16, 64]})
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "time_recipes", timings)
+        cut = run_study(long, world, out=tmp_path / "s", budget=10)
+    recorder = Recorder()
+    result = improve(tmp_path / "s", steps=1, data=world, listener=recorder)
+    names = list(variations(cut))
+    assert recorder.trained == [("improved-1", 0)]
+    assert list(variations(result)) == [*names, "improved-1"]
+    for name in names:
+        assert variations(result)[name]["recipe"] == variations(cut)[name]["recipe"]
+    assert result.summary["study"]["cut_to_budget"] == cut.summary["study"]["cut_to_budget"] != ""
+
+
+def test_other_images_are_refused_before_anything_is_trained(folder, world):
+    images = world.train.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    other = Splits("world", replace(world.train, images=images), world.validation, world.test)
+    before = (folder / "study.toml").read_text()
+    recorder = Recorder()
+    with pytest.raises(DataError) as told:
+        improve(folder, data=other, listener=recorder)
+    assert str(told.value) == (
+        "The images of world are not those that the study was run on: they have changed since, or "
+        "are cut otherwise. Run the study anew before it is improved."
+    )
+    assert recorder.trained == []
+    assert (folder / "study.toml").read_text() == before
+
+
+def test_a_study_without_validation_images_is_refused(folder):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["study"]["validation"] = 0
+    path.write_text(json.dumps(summary))
+    with pytest.raises(InputError) as told:
+        improve(folder)
+    assert str(told.value) == (
+        f"The study in {folder} keeps no validation images, so nothing could say whether a step "
+        "helps. Run it with --set validation=0.1 first."
+    )
+
+
+def test_where_nothing_is_left_to_suggest_that_is_said(folder, monkeypatch):
+    monkeypatch.setattr(module, "suggestions", lambda summary, findings: [])
+    with pytest.raises(InputError) as told:
+        improve(folder)
+    assert str(told.value) == f"Nothing is left to suggest for the study in {folder}."
+
+
+def test_a_folder_without_a_finished_study_is_refused(tmp_path):
+    with pytest.raises(StorageError) as told:
+        improve(tmp_path)
+    assert str(told.value) == f"{tmp_path}/summary.json cannot be read: No such file or directory."
+
+
+def added(study, old, changes, *, cut=None):
+    """The study with a variation "improved-1" that changes the variation `old`."""
+    recipes = {name: each.as_dict() for name, each in study.recipes().items()}
+    summary = {
+        "variations": [
+            {"name": name, "recipe": {**each, **(cut or {}), "precision": "fp32"}}
+            for name, each in recipes.items()
+        ]
+    }
+    suggestion = {"variation": old, "changes": changes}
+    return module._with_variation(study, summary, "improved-1", suggestion)
+
+
+def test_a_variation_is_added_as_a_person_would_write_it():
+    study = Study(
+        name="s",
+        variations={"fast": {"recipe": "quick", "epochs": 3}},
+        grid={"shift": [1, 2]},
+    )
+    new = added(study, "fast", {"epochs": 6})
+    assert new.variations["improved-1"] == {"recipe": "quick", "epochs": 6}
+    assert (new.base, new.grid) == (True, {"shift": [1, 2]})
+    assert new.recipes()["improved-1"] == study.recipes()["fast"].changed({"epochs": 6})
+    new = added(study, "shift=2", {"plateau_patience": None, "epochs": 6})
+    assert new.recipes()["improved-1"].shift == 2
+
+
+def test_where_overrides_are_in_the_way_every_recipe_is_spelled_out_and_stays_what_it_was():
+    study = Study(
+        name="s",
+        variations={"fast": {"recipe": "quick"}},
+        grid={"shift": [1, 2]},
+        overrides={"epochs": 3},
+        published={"base": 0.5},
+    )
+    new = added(study, "base", {"epochs": 6})
+    assert new.recipes() == {
+        **study.recipes(),
+        "improved-1": study.recipes()["base"].changed({"epochs": 6}),
+    }
+    assert list(new.variations) == ["base", "fast", "shift=1", "shift=2", "improved-1"]
+    assert parse(new.as_toml(), name="s", file="s.toml") == new
+
+
+def test_a_variation_that_goes_on_from_another_keeps_its_start_unless_the_network_changes():
+    study = Study(name="s", variations={"late": {"start_from": "base", "learning_rate": 0.01}})
+    assert added(study, "late", {"epochs": 40}).starts() == {"late": "base", "improved-1": "base"}
+    changed = added(study, "late", {"model": "compact-cnn-wide"})
+    assert changed.starts() == {"late": "base"}
+    assert changed.recipes()["improved-1"].learning_rate == 0.01
+    cut = added(study, "late", {"epochs": 40}, cut={"epochs": 2})
+    assert cut.starts() == {"late": "base", "improved-1": "base"}
+    assert [each.epochs for each in cut.recipes().values()] == [2, 2, 40]

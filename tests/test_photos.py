@@ -1,0 +1,190 @@
+import io
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tinyscope.errors import DataError
+from tinyscope.shipping import packed_photos
+from tinyscope.shipping.photos import find_photos, natural_order
+
+
+def png(shade=0):
+    stream = io.BytesIO()
+    Image.new("L", (4, 4), shade).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def names(given, root):
+    return [photo.name.removeprefix(f"{root}/") for photo in find_photos([str(given)])]
+
+
+def test_folders_and_patterns_stand_for_their_photos(tmp_path):
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names(tmp_path, tmp_path) == ["a.PNG", "b.jpg", "deep/c.webp"]
+    assert names(tmp_path / "*.jpg", tmp_path) == ["b.jpg"]
+    assert names(tmp_path / "missing.jpg", tmp_path) == ["missing.jpg"]
+    assert names(tmp_path / "*.gif", tmp_path) == ["*.gif"]
+
+
+def test_a_file_whose_name_holds_a_pattern_is_that_file(tmp_path):
+    (tmp_path / "photo[1].jpg").touch()
+    assert names(tmp_path / "photo[1].jpg", tmp_path) == ["photo[1].jpg"]
+
+
+def test_numbers_in_names_count_as_numbers_in_folders_patterns_and_zip_files(tmp_path):
+    order = ["1.png", "2.png", "10.png", "a/9.png", "a/b2.png", "a/b10.png", "a10/1.png"]
+    folder = tmp_path / "f"
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as packed:
+        for name in sorted(order):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+            packed.writestr(name, png())
+    assert names(folder, folder) == order
+    assert names(folder / "*.png", folder) == order[:3]
+    assert names(tmp_path / "f.zip", tmp_path / "f.zip") == order
+
+
+def test_natural_order_tells_01_from_1_and_reads_numbers_of_any_length():
+    long = "9" * 5000
+    given = [f"{long}0.png", f"{long}.png", "1.png", "01.png", "x.png", "١.png"]
+    ordered = sorted(given, key=natural_order)
+    assert ordered == ["01.png", "1.png", f"{long}.png", f"{long}0.png", "x.png", "١.png"]
+    assert sorted(reversed(given), key=natural_order) == ordered
+
+
+def test_an_id_is_the_files_name_without_its_suffix(tmp_path):
+    (tmp_path / "a.b.png").touch()
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as packed:
+        packed.writestr("test/7.jpeg", png())
+    given = [str(tmp_path / "a.b.png"), str(tmp_path / "z.zip")]
+    assert [photo.id for photo in find_photos(given)] == ["a.b", "7"]
+
+
+def test_a_zip_file_gives_its_photos_and_nothing_else(tmp_path):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as packed:
+        packed.writestr("notes.txt", "no")
+        packed.writestr("__MACOSX/._a.png", "no")
+        packed.writestr("._a.png", "no")
+        packed.writestr("../../out.PNG", png(3))
+        packed.writestr("folder.png/", "")
+    (photo,) = find_photos([str(tmp_path / "z.zip")])
+    assert (photo.name, photo.source) == (f"{tmp_path}/z.zip/../../out.PNG", png(3))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["z.zip"]
+
+
+def test_damaged_encrypted_and_overlarge_members_have_a_fault_and_the_others_are_given(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for number in range(4):
+            packed.writestr(f"{number}.png", png(number))
+        packed.writestr("4.png", bytes(5000))
+    content = bytearray(path.read_bytes())
+    content[content.index(png(1)) + 30] ^= 255
+    at = content.index(b"2.png", content.index(b"PK\1\2"))  # in the list at the file's end
+    content[at - 46 + 8] |= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(packed_photos, "MOST_BYTES", 4000)
+    found = list(find_photos([str(path)]))
+    assert [bool(photo.source) for photo in found] == [True, False, False, True, False]
+    assert [photo.fault for photo in found] == [
+        "",
+        "damaged in its zip file (Bad CRC-32 for file '1.png')",
+        "encrypted",
+        "",
+        "5,000 bytes, more than the limit of 4,000",
+    ]
+
+
+def test_no_more_of_a_member_is_unpacked_than_its_header_states(tmp_path):
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a.png", bytes(1 << 20))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\1\2")
+    content[at + 24 : at + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    (photo,) = find_photos([str(path)])
+    assert photo.fault == "damaged in its zip file (Bad CRC-32 for file 'a.png')"
+
+
+def test_a_file_that_is_no_zip_file_has_a_fault_and_an_empty_one_is_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"<html>")
+    (photo,) = find_photos([str(tmp_path / "a.zip")])
+    assert photo.fault == "damaged, or no zip file (File is not a zip file)"
+    zipfile.ZipFile(tmp_path / "b.zip", "w").close()
+    with pytest.raises(DataError) as told:
+        list(find_photos([str(tmp_path / "b.zip")]))
+    assert str(told.value).startswith(f"{tmp_path}/b.zip holds no photos: expected files ending in")
+
+
+def shard(path, rows, column="image"):
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({column: pa.array(rows, struct), "label": pa.array([0] * len(rows))})
+    pq.write_table(table, path, row_group_size=2)
+
+
+def test_rows_of_parquet_files_are_photos_with_their_path_or_number_as_id(tmp_path):
+    shard(
+        tmp_path / "test-00000-of-00002.parquet",
+        [{"bytes": png(k), "path": f"x/{k + 5}.png"} for k in range(3)],
+    )
+    rows = [{"bytes": png(3), "path": None}, {"bytes": None, "path": None}, None]
+    shard(tmp_path / "test-00001-of-00002.parquet", rows)
+    found = list(find_photos([str(tmp_path)]))
+    assert [photo.id for photo in found] == ["5", "6", "7", "3", "4", "5"]
+    assert [photo.source for photo in found] == [*map(png, range(4)), b"", b""]
+    assert [photo.fault for photo in found][3:] == ["", *["no bytes in its row"] * 2]
+    first, second = (f"{tmp_path}/test-0000{k}-of-00002.parquet" for k in (0, 1))
+    assert [photo.name for photo in found][2:4] == [f"{first}/x/7.png", f"{second}[0]"]
+    assert next(find_photos([second])).id == "0"
+
+
+def test_a_binary_column_called_img_holds_photos_too(tmp_path):
+    pq.write_table(pa.table({"img": [png(1), png(2)]}), tmp_path / "a.parquet")
+    assert [photo.source for photo in find_photos([str(tmp_path / "a.parquet")])] == [
+        png(1),
+        png(2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (
+            {"picture": [b"a"], "label": [1]},
+            "no column of images: found picture, label; expected img or image",
+        ),
+        ({"image": ["a"]}, "column image is string; expected binary, or a struct with bytes"),
+        (
+            {"image": [{"path": "a"}]},
+            "column image is struct<path: string>; expected binary, or a struct with bytes",
+        ),
+    ],
+)
+def test_parquet_files_without_images_say_what_they_hold(tmp_path, table, fault):
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    (photo,) = find_photos([str(tmp_path / "a.parquet")])
+    assert photo.fault == fault
+
+
+def test_a_damaged_parquet_file_has_a_fault_and_the_next_file_is_read(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1no")
+    shard(tmp_path / "b.parquet", [{"bytes": png(1), "path": "1.png"}])
+    bad, good = find_photos([str(tmp_path / name) for name in ("a.parquet", "b.parquet")])
+    assert bad.fault.startswith("damaged, or no parquet file (")
+    assert good.source == png(1)
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError) as told:
+        list(find_photos([str(tmp_path)]))
+    assert str(told.value).startswith(f"{tmp_path} holds no photos: expected files ending in .avif")
+    assert str(told.value).endswith(" .webp, or parquet files.")

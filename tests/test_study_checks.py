@@ -1,0 +1,323 @@
+import json
+from pathlib import Path
+
+import pytest
+from study_world import make_run, make_splits, make_study
+from summary_world import (
+    IMAGES,
+    LEVEL_CURVE,
+    OVERFIT,
+    curve,
+    make_summary,
+    measured,
+    pair,
+    variation,
+)
+
+from tinyscope.inspection.checks import CHECKS
+from tinyscope.report.curves import learnt
+from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
+from tinyscope.report.summary import summarise
+
+
+def finding(code, *variations, **more):
+    found = study_findings(make_summary(*variations, **more))
+    return next(one for one in found if one["code"] == code)
+
+
+def outcome(code, *variations, **more):
+    one = finding(code, *variations, **more)
+    return one["reason"] or (
+        [item["variation"] for item in one["items"]] if one["outcome"] == "found" else "clear"
+    )
+
+
+def test_codes_follow_those_of_the_data_and_every_outcome_has_one_form():
+    codes = [*CHECKS, *STUDY_CHECKS]
+    assert len(set(codes)) == len(codes)
+    found = study_findings(make_summary(variation(history=OVERFIT), variation("b")))
+    assert [one["code"] for one in found] == list(STUDY_CHECKS)
+    for one in found:
+        assert set(one) == {
+            *("code", "title", "severity", "why", "remedy", "outcome", "reason", "items"),
+        }
+        assert (one["outcome"] == "found") == bool(one["items"])
+        assert (one["outcome"] == "not applicable") == one["reason"].startswith("because ")
+        for item in one["items"]:
+            assert {"variation", "evidence"} < set(item)
+            assert item["evidence"].endswith(".")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_every_check_has_a_section_in_the_docs():
+    page = (Path(__file__).parents[1] / "docs" / "checks.md").read_text(encoding="utf-8")
+    for code, check in STUDY_CHECKS.items():
+        title, _, text = page.split(f"## {code} ")[1].partition("\n")
+        assert title == check.title
+        assert text.startswith(check.severity.capitalize())
+
+
+def test_a_gap_between_training_and_validation_is_overfitting_with_its_figures():
+    one = finding("TS101", variation(history=OVERFIT), variation("level"))
+    (item,) = one["items"]
+    assert item["variation"] == "base"
+    assert item["evidence"] == (
+        "In the last epoch it knew 98.0% of the training images, counted while it learnt, and "
+        "69.0% of the validation images: 29.0 points apart."
+    )
+    assert item["gap"] == pytest.approx(0.29)
+
+
+def test_a_gap_that_so_few_validation_images_explain_is_none():
+    few = variation(history=curve([0.98] * 4, [0.9] * 4))
+    assert outcome("TS101", few) == ["base"]
+    few["validation"]["images"] = 20
+    assert outcome("TS101", few) == "clear"
+
+
+def test_a_validation_loss_that_rises_is_overfitting_whatever_the_gap_unless_it_is_tiny():
+    train, val = [0.7] * 8, [0.69] * 8
+    rising = curve(train, val, loss=[1.0, 0.9, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1])
+    one = finding("TS101", variation(history=rising))
+    assert one["items"][0]["evidence"].endswith(
+        "; the validation loss was lowest after epoch 3 of 8 (0.80) and 1.10 in the end."
+    )
+    tiny = curve(train, val, loss=[0.1, 0.05, 0.04, 0.05, 0.05, 0.05, 0.05, 0.06])
+    assert outcome("TS101", variation(history=tiny)) == "clear"
+
+
+def test_with_early_stopping_the_epoch_whose_weights_are_kept_is_judged():
+    later = curve([0.70, 0.72, 0.99, 0.99], [0.69, 0.70, 0.70, 0.70], loss=[1, 0.9, 0.95, 0.97])
+    kept = variation(history=later, early_stopping_patience=2, stopped="early stopping")
+    assert learnt(kept).train_accuracy == 0.72
+    assert outcome("TS101", kept) == "clear"
+    assert outcome("TS101", variation(history=later)) == ["base"]
+
+
+def test_without_validation_or_history_curves_are_not_judged():
+    bare = variation(history=[])
+    assert outcome("TS101", bare) == "because no training was recorded epoch by epoch"
+    bare["validation"] = None
+    for code in ("TS101", "TS102", "TS103", "TS105", "TS106", "TS107", "TS110", "TS112"):
+        assert outcome(code, bare) == "because the study keeps no validation images"
+
+
+def test_a_loss_that_still_falls_at_a_constant_rate_asks_for_more_epochs():
+    falling = curve([0.5] * 8, [0.5] * 8, loss=[2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1])
+    assert outcome("TS102", variation(history=falling)) == ["base"]
+    flat = curve([0.5] * 8, [0.5] * 8, loss=[2, 1.8, 1.6, 1.5, 1.4, 1.39, 1.39, 1.38])
+    assert outcome("TS102", variation(history=flat)) == "clear"
+    assert outcome("TS102", variation(history=falling, stopped="early stopping")) == "clear"
+
+
+def test_where_the_rate_ends_near_0_a_falling_loss_says_nothing_but_being_level_does():
+    falling = [2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1]
+    settings = {"schedule": "cosine"}
+    known = curve([0.98] * 8, [0.9] * 8, loss=falling)
+    assert outcome("TS102", variation(history=known, **settings)) == "clear"
+    level = curve([0.85] * 8, [0.84] * 8, loss=falling)
+    one = finding("TS102", variation(history=level, **settings))
+    assert one["items"][0]["evidence"] == (
+        "Its learning rate ends near 0 (schedule “cosine”), so that its loss had to fall to the "
+        "end; but after 8 epochs it knew 85.0% of the training images, counted while it learnt, "
+        "and 84.0% of the validation images: a longer schedule has room."
+    )
+
+
+def test_a_pair_of_classes_with_a_large_share_of_the_errors_is_named():
+    one = variation()
+    one["validation"]["confusion"][3][5] = 80
+    one["validation"]["confusion"][5][3] = 60
+    (item,) = finding("TS103", one)["items"]
+    errors = 88 * 5 + 80 + 60
+    assert item["classes"] == ["cat", "dog"]
+    assert (item["errors"], item["share"]) == (140, 140 / errors)
+    assert item["evidence"] == (
+        "140 of its 580 errors on the validation images (24%) are between “cat” and “dog”: 80 of "
+        "570 “cat” and 60 of 550 “dog” are taken for the other."
+    )
+    assert outcome("TS103", variation()) == "clear"
+    assert outcome("TS103", variation(), classes=("a", "b")) == "because two classes make one pair"
+
+
+def test_among_few_classes_a_pair_has_to_stand_out_from_its_even_share():
+    one = variation()
+    table = [[300 if a == b else 10 for b in range(4)] for a in range(4)]
+    table[0][1] = table[1][0] = 25
+    one["validation"]["confusion"] = table
+    assert outcome("TS103", one, classes=("a", "b", "c", "d")) == "clear"
+    table[0][1] = table[1][0] = 60  # half of the errors
+    assert outcome("TS103", one, classes=("a", "b", "c", "d")) == ["base"]
+
+
+def test_an_augmentation_that_was_not_measured_is_not_judged():
+    flipped = variation(vertical_flip=True)
+    assert outcome("TS104", variation()) == "because no variation changes its images at random"
+    assert outcome("TS104", flipped) == (
+        "because it was not measured: neither has “tinyscope data” tried vertical_flip on this "
+        "data, nor does a variation differ from another in one of them alone"
+    )
+
+
+def test_an_augmentation_is_judged_by_the_inspection_with_its_figures():
+    flipped = variation(vertical_flip=True)
+    rows = [measured("vertical_flip", "vertical flip", "invalid", 0.4)]
+    (item,) = finding("TS104", flipped, augmentations=rows)["items"]
+    assert item["evidence"] == (
+        "vertical_flip: vertical flip is invalid for this data: 50.0% of 3,000 changed images are "
+        "known, 80.0% of the unchanged ones; it counts."
+    )
+    assert (item["key"], item["cost"]) == ("vertical_flip", 0.1)
+    rows = [measured("vertical_flip", "vertical flip", "valid")]
+    assert outcome("TS104", flipped, augmentations=rows) == "clear"
+
+
+@pytest.mark.parametrize(
+    ("amount", "verdict", "expected"),
+    [
+        (15, "valid", "clear"),
+        (40, "valid", "because"),
+        (40, "costly", "found"),
+        (5, "costly", "because"),
+    ],
+)
+def test_a_dose_is_judged_by_a_larger_harmless_or_a_smaller_harmful_one(amount, verdict, expected):
+    rows = [measured("rotation", "rotation by up to 15 degrees", verdict, 0.1)]
+    one = finding("TS104", variation(rotation=amount), augmentations=rows)
+    assert (one["reason"] or one["outcome"]).startswith(expected)
+
+
+def test_an_augmentation_is_judged_by_a_pair_of_variations_from_either_side():
+    on, off = variation("on", vertical_flip=True), variation("off")
+    for row in (
+        pair("on", "off", "vertical_flip", -0.05, "worse"),
+        pair("off", "on", "vertical_flip", 0.05, "better"),
+    ):
+        (item,) = finding("TS104", on, off, one_key=[row])["items"]
+        assert item["variation"] == "on"
+        assert item["evidence"] == (
+            "vertical_flip: without it “off”, which is the same otherwise, knows +5.0 points more "
+            f"of the {IMAGES:,} validation images (95% interval +4.0 to +6.0)."
+        )
+        assert item["cost"] == pytest.approx(0.05)
+    level = pair("on", "off", "vertical_flip", -0.005, "cannot be told apart")
+    assert outcome("TS104", on, off, one_key=[level]) == "clear"
+
+
+def test_a_pair_that_only_differs_in_the_dose_says_nothing_of_doing_without():
+    more, less = variation("more", shift=4), variation("less", shift=2)
+    row = pair("more", "less", "shift", -0.05, "worse")
+    assert outcome("TS104", more, less, one_key=[row]).startswith("because it was not measured")
+
+
+def test_a_pair_that_shows_a_gain_outweighs_the_inspection():
+    on, off = variation("on", cutout=8), variation("off")
+    rows = [measured("cutout", "cutout of 8", "costly", 0.1)]
+    better = pair("on", "off", "cutout", 0.02, "better")
+    assert outcome("TS104", on, off, augmentations=rows, one_key=[better]) == "clear"
+    level = pair("on", "off", "cutout", -0.003, "cannot be told apart")
+    (item,) = finding("TS104", on, off, augmentations=rows, one_key=[level])["items"]
+    assert "is costly for this data" in item["evidence"]
+    assert "knows +0.3 points more" in item["evidence"]
+
+
+def test_a_network_that_knows_neither_is_too_small_unless_it_still_learns():
+    low = curve([0.7] * 8, [0.69] * 8)
+    assert outcome("TS105", variation(history=low)) == ["base"]
+    falling = curve([0.7] * 8, [0.69] * 8, loss=[2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1])
+    assert outcome("TS105", variation(history=falling)) == "clear"
+    assert outcome("TS105", variation(history=OVERFIT)) == "clear"
+    assert outcome("TS105", variation(history=LEVEL_CURVE)) == "clear"
+
+
+def test_overfitting_without_augmentation_is_named_and_with_it_is_not():
+    plain, shifted = variation(history=OVERFIT), variation("b", history=OVERFIT, shift=4)
+    one = finding("TS106", plain, shifted)
+    assert [item["variation"] for item in one["items"]] == ["base"]
+    assert one["items"][0]["evidence"] == (
+        "It knows 98.0% of the training and 69.0% of the validation images, and has seen each "
+        "training image unchanged in all of its 8 epochs."
+    )
+
+
+def test_seeds_that_spread_more_than_images_explain_are_named():
+    def seeded(*accuracies):
+        histories = [curve([0.94] * 4, [share] * 4) for share in accuracies]
+        return variation(histories=histories)
+
+    wide = finding("TS107", seeded(0.82, 0.86, 0.84))
+    assert wide["items"][0]["evidence"] == (
+        "Its 3 seeds know 82.0% to 86.0% of the validation images, a standard deviation of 2.00 "
+        "points; the choice of 5,000 images alone explains 0.52."
+    )
+    assert outcome("TS107", seeded(0.835, 0.845, 0.84)) == "clear"
+    assert outcome("TS107", seeded(0.84)) == "because every variation was trained with one seed"
+
+
+def test_trainings_that_diverged_are_named_with_their_rate():
+    gone = variation(history=LEVEL_CURVE[:2], stopped="diverged", learning_rate=3.0)
+    assert finding("TS108", gone)["items"][0]["evidence"] == (
+        "With sgd at a rate of 3 the loss was no number any more after 2 epochs (seed 0)."
+    )
+
+
+def test_neglected_small_classes_are_named_where_classes_are_unequal():
+    one = variation()
+    one["validation"]["balanced_accuracy"] = 0.8
+    assert outcome("TS109", one) == "because the classes are about equally large"
+    summary = make_summary(one, variation("even"))
+    summary["data"]["unbalanced"] = True
+    found = next(each for each in study_findings(summary) if each["code"] == "TS109")
+    assert [item["variation"] for item in found["items"]] == ["base"]
+
+
+def test_a_rate_that_never_falls_is_named_where_the_accuracy_goes_up_and_down():
+    restless = curve([0.9] * 10, [0.8, 0.81, 0.82, 0.8, 0.83, 0.8, 0.83, 0.8, 0.83, 0.8])
+    assert outcome("TS110", variation(history=restless)) == ["base"]
+    for calm in (
+        variation(history=LEVEL_CURVE),
+        variation(history=restless, schedule="cosine"),
+        variation(history=restless, plateau_patience=3),
+    ):
+        assert outcome("TS110", calm) == "clear"
+
+
+def test_mirrored_training_with_a_single_look_is_named():
+    assert outcome("TS111", variation()) == "because no variation is trained on mirrored images"
+    mirrored = variation(horizontal_flip=True)
+    twice = variation("b", horizontal_flip=True, test_views="mirrored")
+    assert outcome("TS111", mirrored, twice) == ["base"]
+
+
+def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():
+    behind = variation(history=OVERFIT)
+    assert outcome("TS112", behind, variation("b", history=curve([0.9], [0.895]))) == ["base"]
+    assert outcome("TS112", behind, classes=[*"abcdefghij"]) == (
+        "because the recipes that come along were measured on CIFAR-10"
+    )
+
+
+def test_a_summary_holds_the_findings_and_the_pairs_that_differ_in_one_key(tmp_path):
+    study = make_study(seeds=(0,))
+    splits = make_splits(("ant", "bee", "cat", "dog"), per_class=(12, 40, 50))
+    runs = [
+        make_run(tmp_path, study, splits, name, 0, accuracy=accuracy)
+        for name, accuracy in (("base", 0.6), ("smooth", 0.9), ("resnet", 0.95))
+    ]
+    summary = summarise(study, runs, splits, recipes_changed={}, test_came_with_data=True)
+    assert summary["findings"] == study_findings(summary)
+    rows = summary["comparisons"]["one_key"]
+    assert [(row["first"], row["second"], row["key"]) for row in rows] == [
+        ("base", "smooth", "label_smoothing"),
+        ("base", "resnet", "model"),
+    ]
+    assert rows[0]["verdict"] == "worse"
+    assert rows[0]["images"] == 160
+    assert summary["improvements"] == []
+
+
+def test_a_summary_from_before_a_key_existed_is_judged_all_the_same():
+    summary = make_summary(variation(history=OVERFIT))
+    expected = study_findings(summary)
+    del summary["variations"][0]["recipe"]["test_views"]
+    assert study_findings(summary) == expected

@@ -1,0 +1,214 @@
+import pytest
+from summary_world import OVERFIT, curve, make_summary, measured, pair, variation
+
+from tinyscope.data.families import families_of
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import quick
+from tinyscope.report import suggestions as module
+from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
+from tinyscope.report.suggestions import suggestions
+from tinyscope.training.cost import image_flop
+
+STACK = {"model": "layer-stack", "layers": ["conv 32 3x3 same relu", "maxpool 2", "flatten"]}
+LETTERS = [*"abcdefghij"]
+
+
+def suggested(*variations, **more):
+    summary = make_summary(*variations, **more)
+    return suggestions(summary, study_findings(summary))
+
+
+def by_code(found, code):
+    return next(one for one in found if one["code"] == code)
+
+
+def test_every_suggestion_has_its_evidence_and_is_a_recipe():
+    start = variation(history=OVERFIT, **STACK)
+    found = suggested(start)
+    assert [one["rank"] for one in found] == list(range(1, len(found) + 1))
+    gains = [one["expected_gain"] for one in found]
+    assert gains == sorted(gains, reverse=True)
+    assert len(found) >= 3
+    for one in found:
+        assert set(one) == {
+            *("rank", "code", "title", "why", "variation", "changes", "expected_gain", "cost"),
+        }
+        assert one["code"] in STUDY_CHECKS
+        assert any(letter.isdigit() for letter in one["why"])
+        recipe = Recipe().changed({**start["recipe"], **one["changes"]})
+        assert all(start["recipe"][key] != value for key, value in one["changes"].items())
+        assert recipe.precision == "fp32"
+
+
+def test_overfitting_on_cifar_is_answered_by_the_fast_recipe_then_by_flips_and_shifts():
+    first, second = suggested(variation(history=OVERFIT, **STACK))[:2]
+    assert (first["code"], first["changes"]["model"]) == ("TS112", "whitened-cnn")
+    assert first["expected_gain"] == pytest.approx(0.8998 - 0.69)
+    assert (second["code"], second["changes"]) == ("TS106", {"horizontal_flip": True, "shift": 4})
+    assert second["expected_gain"] == pytest.approx(0.29 / 2)
+    assert second["why"].startswith("It knows 98.0% of the training and 69.0% of the validation")
+
+
+def test_images_that_nobody_knows_to_be_alike_on_both_sides_are_never_mirrored():
+    for one in suggested(variation(history=OVERFIT), classes=LETTERS):
+        assert not one["changes"].get("horizontal_flip")
+        assert one["changes"].get("test_views", "one") == "one"
+    assert by_code(suggested(variation(history=OVERFIT), classes=LETTERS), "TS106")["changes"] == {
+        "shift": 4
+    }
+
+
+def test_what_the_inspection_has_measured_decides_over_what_the_names_say():
+    rows = [measured("horizontal_flip", "horizontal flip", "valid")]
+    found = suggested(variation(history=OVERFIT), classes=LETTERS, augmentations=rows)
+    assert by_code(found, "TS106")["changes"] == {"horizontal_flip": True, "shift": 4}
+    rows = [
+        measured("horizontal_flip", "horizontal flip", "invalid", 0.5),
+        measured("shift", "shift by up to 2", "invalid", 0.5),
+    ]
+    found = suggested(variation(history=OVERFIT), augmentations=rows)
+    for one in found:
+        assert not {"horizontal_flip", "shift", "test_views"} & set(one["changes"])
+
+
+def test_the_classes_of_cifar_100_may_be_mirrored():
+    from tinyscope.data.families import _FAMILY_OF
+
+    names = sorted(_FAMILY_OF)
+    assert families_of(names)
+    start = variation(history=OVERFIT)
+    start["validation"]["confusion"] = [[0] * 100 for _ in range(100)]
+    found = suggested(start, classes=names)
+    assert by_code(found, "TS106")["changes"]["horizontal_flip"] is True
+
+
+def test_with_augmentation_already_a_gap_is_answered_by_cutout_and_smooth_labels():
+    start = variation(history=OVERFIT, horizontal_flip=True, shift=4)
+    changes = [one["changes"] for one in suggested(start) if one["code"] == "TS101"]
+    assert changes == [{"cutout": 8}, {"label_smoothing": 0.1}]
+
+
+def test_an_augmentation_that_costs_is_switched_off_with_what_hangs_on_it():
+    on, off = variation("on", vertical_flip=True), variation("off", horizontal_flip=True)
+    row = pair("on", "off", "vertical_flip", -0.1, "worse")
+    first = suggested(on, off, one_key=[row])[0]
+    assert (first["code"], first["changes"]) == ("TS104", {"vertical_flip": False})
+    assert first["expected_gain"] == pytest.approx(0.1)
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.8)]
+    settings = {"horizontal_flip": True, "alternating_flip": True, "test_views": "mirrored"}
+    first = suggested(variation(**settings), augmentations=rows)[0]
+    assert first["changes"] == {
+        "horizontal_flip": False,
+        "alternating_flip": False,
+        "test_views": "one",
+    }
+
+
+def test_a_loss_that_falls_is_answered_by_twice_the_epochs_for_twice_the_cost():
+    val = [0.3, 0.4, 0.5, 0.55, 0.6, 0.64, 0.68, 0.72]
+    found = suggested(variation(history=curve(val, val)))
+    one = by_code(found, "TS102")
+    assert (one["changes"], one["cost"]) == ({"epochs": 16}, 2.0)
+    assert one["expected_gain"] == pytest.approx((0.7 - 0.525) / 2)
+
+
+def test_a_whitened_network_grows_in_width_and_depth_and_others_in_no_width():
+    low = curve([0.7] * 8, [0.69] * 8)
+    fast = quick().as_dict() | {"epochs": 8, "precision": "fp32"}
+    found = suggested(variation(history=low, **fast))
+    changes = [one["changes"] for one in found if one["code"] == "TS105"]
+    assert changes == [{"widths": [48, 192, 192]}, {"depth": 3}]
+    costs = [one["cost"] for one in found if one["code"] == "TS105"]
+    assert all(1.2 < cost < 2.5 for cost in costs)
+    assert len(found) >= 3
+    for one in suggested(variation(history=low, **STACK)):
+        if one["changes"].get("model") != "whitened-cnn":
+            assert not {"widths", "depth"} & set(one["changes"])
+
+
+def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
+    network = PixelInput(
+        zoo.build("compact-cnn-wide", channels=3, classes=10, height=32, width=32),
+        mean=[0.0] * 3,
+        deviation=[1.0] * 3,
+    )
+    assert sum(image_flop(network, shape=(32, 32, 3))) == module._WIDER_FLOP
+    low = curve([0.7] * 8, [0.69] * 8)
+    found = suggested(variation(history=low, **STACK))
+    wider = by_code(found, "TS105")
+    assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
+    assert wider["cost"] == pytest.approx(module._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
+    fast = by_code(found, "TS112")
+    assert fast["cost"] == pytest.approx(0.0278e15 * 0.9 / 1e13, abs=1e-3)
+
+
+def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_little():
+    summary = make_summary(variation(history=OVERFIT), classes=LETTERS)
+    summary["data"] |= {
+        "image_shape": [8, 8, 1],
+        "splits": [{"split": "train", "images": 1375}],
+    }
+    one = by_code(suggestions(summary, study_findings(summary)), "TS112")
+    assert "training_sizes" not in one["changes"]
+    assert (one["changes"]["batch_size"], one["changes"]["epochs"]) == (62, 20)
+    assert one["changes"]["shift"] == 1
+    assert one["why"].endswith("What it does on this data was not measured.")
+
+
+def test_what_was_tried_is_not_suggested_again():
+    start = variation(history=OVERFIT)
+    before = suggested(start)
+    tried = variation("tried", history=OVERFIT)
+    tried["recipe"] = {**start["recipe"], **before[0]["changes"], "precision": "bf16"}
+    after = suggested(start, tried)
+    assert [one["changes"] for one in after] == [one["changes"] for one in before[1:]]
+
+
+def test_where_every_check_is_clear_suggestions_say_so_and_expect_little():
+    calm = curve([0.985] * 8, [0.98] * 8)
+    found = suggested(variation(history=calm, schedule="cosine"), classes=LETTERS)
+    assert len(found) >= 3
+    assert by_code(found, "TS102")["why"] == (
+        "It knows 98.0% of the validation images and 98.5% of the training images after 8 epochs; "
+        "no check found fault with that, so this is worth little more than a try."
+    )
+    assert max(one["expected_gain"] for one in found) < 0.005
+
+
+def test_a_diverged_training_is_first_answered_by_a_quarter_of_the_rate():
+    gone = variation(history=curve([0.2] * 2, [0.2] * 2), stopped="diverged", learning_rate=2.0)
+    assert suggested(gone, classes=LETTERS)[0]["changes"] == {"learning_rate": 0.5}
+
+
+def test_without_validation_images_nothing_is_suggested():
+    bare = variation()
+    bare["validation"] = None
+    assert suggested(bare) == []
+
+
+def test_a_frozen_backbone_is_given_views_or_its_last_block_and_no_other_network():
+    settings = {"model": "transfer", "backbone": "vgg16"}
+    found = suggested(variation(history=OVERFIT, **settings))
+    assert all("model" not in one["changes"] for one in found)
+    changes = [one["changes"] for one in found]
+    assert {"horizontal_flip": True, "shift": 4, "feature_views": 4} in changes
+    assert {"unfrozen_blocks": 1} in changes
+    forest = suggested(variation(history=OVERFIT, **settings, classifier="random-forest"))
+    assert [one["changes"] for one in forest] == [
+        {"horizontal_flip": True, "shift": 4, "feature_views": 4}
+    ]
+
+
+def test_the_best_epochs_weights_are_kept_where_they_were_better():
+    history = curve(
+        [0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99],
+        [0.6, 0.66, 0.70, 0.69, 0.68, 0.67, 0.67, 0.66],
+        loss=[1.2, 1.0, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4],
+    )
+    found = suggested(variation(history=history))
+    one = next(each for each in found if "early_stopping_patience" in each["changes"])
+    assert one["changes"] == {"early_stopping_patience": 3}
+    assert one["expected_gain"] == pytest.approx(0.04)
+    assert one["cost"] == pytest.approx((3 + 3) / 8)

@@ -11,6 +11,7 @@ from tinyscope.report.templating import (
     enlarged,
     flop,
     moment,
+    network,
     p_value,
     percent,
     points,
@@ -84,3 +85,21 @@ def test_numbers_are_written_for_people(shown, expected):
 )
 def test_pictures_are_enlarged_by_whole_multiples(pixels, near, expected):
     assert enlarged(pixels, near) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shown"),
+    [
+        ({"model": "resnet-20"}, "resnet-20"),
+        (
+            {"model": "transfer", "backbone": "vgg16", "classifier": "dense"},
+            "dense layer on vgg16",
+        ),
+        (
+            {"model": "transfer", "backbone": "runs/my-study/", "classifier": "random-forest"},
+            "random forest on my-study",
+        ),
+    ],
+)
+def test_a_network_is_named_by_what_it_consists_of(recipe, shown):
+    assert network(recipe) == shown

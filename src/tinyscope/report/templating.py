@@ -1,6 +1,6 @@
 """What the pages are made with: templates, figures as markup, numbers as people write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ def environment() -> "Environment":
         "cell": cell,
         "as_published": as_published,
         "setting": setting,
+        "network": network,
     }
     return made
 
@@ -139,6 +140,16 @@ def choice_text(value: Any) -> str:
 def setting(value: Any) -> str:
     """The value of a recipe key as a study file has it: True is "true", None is '"none"'."""
     return spelled(NONE if value is None else value)
+
+
+def network(recipe: Mapping[str, Any]) -> str:
+    """The model of a recipe for people; of a transfer what it consists of, by name."""
+    if recipe["model"] != "transfer":
+        return str(recipe["model"])
+    backbone = str(recipe["backbone"]).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    classifier = str(recipe["classifier"])
+    what = "dense layer" if classifier == "dense" else classifier.replace("-", " ")
+    return f"{what} on {backbone}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -6,8 +6,8 @@ For each number of images a class and each draw, a study of the tool itself: `--
 every class are drawn from the training split by the draw's number, validation is cut from them, and
 every variation is trained on the rest. Which variation counts as the transfer's is chosen on the
 drawn images' own validation split; the test images are opened once a run. The same command again
-keeps finished runs. From scratch is the recipe `sprint` with as many epochs as so few images need, at
-the size of batches that fits them.
+keeps finished runs. From scratch is the recipe `sprint` with as many epochs as so few images need,
+at the size of batches that fits them.
 """
 
 import argparse

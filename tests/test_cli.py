@@ -224,7 +224,14 @@ def test_list_names_everything_with_a_sentence(tinyscope, kind):
     answer = tinyscope("list", kind)
     assert answer.status == 0
     expected = {
-        "studies": ["demo", "published-a", "published-b", "plain-vs-quick", "quickstart", "transfer"],
+        "studies": [
+            "demo",
+            "published-a",
+            "published-b",
+            "plain-vs-quick",
+            "quickstart",
+            "transfer",
+        ],
         "recipes": ["plain", "compact", "learning_rate"],
         "models": ["resnet-20", "kossowska-1", "layer-stack"],
         "datasets": ["digits", "cifar10", "cifar100"],

@@ -13,8 +13,10 @@ from tinyscope.models.pixel_input import PixelInput
 class TransferNetwork(nn.Module):
     """A backbone whose features a head reads.
 
-    What is frozen of the backbone stays as it is in training too: its batch norms keep their
-    averages, and dropout is off.
+    What is frozen of the backbone stays as it is in training too, and its dropout is off. All its
+    batch norms keep their averages, those of blocks that are trained as well: the statistics of
+    small batches of other images would change every feature before anything is learnt, and a head
+    that was trained on the frozen backbone would be of no use.
 
     Args:
         backbone: float (N, C, H, W) to maps (N, F, h, w) or vectors (N, F).
@@ -47,7 +49,8 @@ class TransferNetwork(nn.Module):
         """As of any module, but for what is frozen."""
         super().train(mode)
         for module in self.backbone.modules():
-            if not any(each.requires_grad for each in module.parameters()):
+            learns = any(each.requires_grad for each in module.parameters())
+            if not learns or isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.training = False
         return self
 

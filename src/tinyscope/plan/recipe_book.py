@@ -149,10 +149,12 @@ def fine_tuning() -> Recipe:
     return Recipe(
         model="transfer",
         backbone="cifar100-backbone",
+        head=("batchnorm",),
         unfrozen_blocks=4,
         horizontal_flip=True,
         shift=2,
-        learning_rate=0.05,
+        optimizer="adamw",
+        learning_rate=1e-3,
         schedule="one-cycle",
         warmup=0.2,
         epochs=10,

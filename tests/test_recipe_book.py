@@ -11,7 +11,7 @@ from tinyscope.plan.recipe_book import RECIPES, recipe
 def test_every_recipe_can_be_built_and_says_what_it_is(name: str) -> None:
     made = recipe(name)
     assert made == RECIPES[name]()
-    assert made.model in zoo.MODELS
+    assert made.model in zoo.NAMES
     assert (inspect.getdoc(RECIPES[name]) or "").splitlines()[0].endswith(".")
 
 
@@ -24,7 +24,7 @@ def test_an_unknown_recipe_is_told_with_the_nearest_one() -> None:
         recipe("keras-adm")
     assert str(caught.value) == (
         'Unknown recipe "keras-adm". Did you mean "keras-adam"? '
-        'Run "tinyscope list recipes" to see all 9.'
+        'Run "tinyscope list recipes" to see all 12.'
     )
 
 

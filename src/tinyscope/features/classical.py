@@ -15,7 +15,7 @@ def _logistic_regression(seed: int, images: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
 
 
 def _linear_svm(seed: int, images: int) -> Any:

@@ -37,11 +37,11 @@ VARIATIONS: dict[str, dict[str, Any]] = {
         "feature_views": 2,
         "test_views": "mirrored",
     },
-    "RBF SVM, mirrored": {
-        "classifier": "rbf-svm",
+    "logistic regression, mirrored and moved": {
         "horizontal_flip": True,
-        "feature_views": 2,
-        "test_views": "mirrored",
+        "shift": 2,
+        "feature_views": 4,
+        "test_views": "mirrored-and-moved",
     },
 }
 

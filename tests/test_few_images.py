@@ -40,8 +40,13 @@ def row(each, draw, **figures):
 
 
 def test_validation_chooses_among_transfers_whatever_the_test_images_say():
-    plain, mirrored, svm = few_images.VARIATIONS
-    figures = {plain: (0.6, 0.9), mirrored: (0.7, 0.5), svm: (0.6, 0.6), "from scratch": (0.9, 0.4)}
+    plain, mirrored, moved = few_images.VARIATIONS
+    figures = {
+        plain: (0.6, 0.9),
+        mirrored: (0.7, 0.5),
+        moved: (0.6, 0.6),
+        "from scratch": (0.9, 0.4),
+    }
     assert few_images.chosen(row(20, 0, **figures)) == mirrored
     other = {**figures, plain: (0.8, 0.7)}
     rows = [row(20, 0, **figures), row(20, 1, **other)]

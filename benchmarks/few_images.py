@@ -13,9 +13,9 @@ at the size of batches that fits them.
 import argparse
 import sys
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+import few_images_table
 import numpy as np
 
 from tinyscope.data.catalogue import load
@@ -67,7 +67,7 @@ def main() -> None:
         studied(data, each, draw, asked.work) for each in asked.each for draw in range(asked.draws)
     ]
     content = {"benchmark": "few-images", "data": data.name, "rows": rows}
-    print(table(content))
+    print(few_images_table.table(content))
     if asked.out:
         write_json(asked.out / "figures.json", content)
 
@@ -93,7 +93,7 @@ def studied(data: Splits, each: int, draw: int, work: Path) -> dict[str, Any]:
         question=f"What do {each} images a class teach, draw {draw}?",
         recipe="transfer",
         base=False,
-        variations={**VARIATIONS, "from scratch": scratch},
+        variations={**VARIATIONS, few_images_table.SCRATCH: scratch},
         seeds=(0,),
         validation=0.1,
     )
@@ -113,27 +113,6 @@ def studied(data: Splits, each: int, draw: int, work: Path) -> dict[str, Any]:
             for one in summary["variations"]
         },
     }
-
-
-def chosen(row: dict[str, Any]) -> str:
-    """The variation of the transfer that the draw's own validation images choose."""
-    transfer = {name: row["variations"][name] for name in VARIATIONS}
-    return max(transfer, key=lambda name: transfer[name]["val_accuracy"])
-
-
-def table(content: dict[str, Any]) -> str:
-    """A row for each number of images a class; test accuracies, means over draws."""
-    names = [*VARIATIONS, "from scratch"]
-    lines = [["images a class", "draws", "chosen by validation", *names, "seconds of the chosen"]]
-    lines.append(["---"] * len(lines[0]))
-    for each in dict.fromkeys(row["each"] for row in content["rows"]):
-        draws = [row for row in content["rows"] if row["each"] == each]
-        best = [row["variations"][chosen(row)] for row in draws]
-        found = [best, *([row["variations"][name] for row in draws] for name in names)]
-        means = [f"{fmean(one['test_accuracy'] for one in column):.1%}" for column in found]
-        seconds = f"{fmean(one['train_seconds'] for one in best):.0f}"
-        lines.append([str(each), str(len(draws)), *means, seconds])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Copies study.toml and, of every run, run.json, result.json, history.csv and test-openings.json (no
 weights, no predictions), and writes the table of the folder's README.md anew, and that of the
 project's README.md; the prose around them stays. Called with a results folder alone, it only writes
-the tables, those of time_to_accuracy.py too.
+the tables, those of time_to_accuracy.py and few_images.py too.
 """
 
 import json
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import few_images_table
 import time_to_accuracy_table
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +71,8 @@ def table(folder: Path) -> str:
     content = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     if content.get("benchmark") == "time-to-accuracy":
         return time_to_accuracy_table.table(content)
+    if content.get("benchmark") == "few-images":
+        return few_images_table.table(content)
     published = any("test_accuracy" in (each["published"] or {}) for each in content["variations"])
     head = ["variation", "model", "parameters", "seeds", "validation", "test", "over images"]
     head += ["over seeds", "training s"] + ["published"] * published

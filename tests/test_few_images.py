@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import few_images
+import few_images_table
 
 
 @pytest.mark.parametrize("each", [1, 20])
@@ -47,10 +48,10 @@ def test_validation_chooses_among_transfers_whatever_the_test_images_say():
         moved: (0.6, 0.6),
         "from scratch": (0.9, 0.4),
     }
-    assert few_images.chosen(row(20, 0, **figures)) == mirrored
+    assert few_images_table.chosen(row(20, 0, **figures)) == mirrored
     other = {**figures, plain: (0.8, 0.7)}
     rows = [row(20, 0, **figures), row(20, 1, **other)]
-    text = few_images.table({"rows": rows})
+    text = few_images_table.table({"rows": rows})
     # Chosen: 0.5 and 0.7; then the means of each variation.
     assert text.splitlines()[2] == "| 20 | 2 | 60.0% | 80.0% | 50.0% | 60.0% | 40.0% | 4 |"
 

@@ -306,3 +306,18 @@ def test_features_are_known_once_they_were_asked_for(world, taught, tmp_path, mo
     backbone.features(world.train)
     assert backbone.knows(world.train)
     assert not backbone.knows(world.validation)
+
+
+def test_two_layers_with_the_same_weights_have_features_of_their_own(world, tmp_path):
+    layers = ["conv 4 3x3 same", "relu", "avgpool 2", "flatten", "dense 8 relu"]
+    stack = {"model": "layer-stack", "layers": layers, "epochs": 1, "precision": "fp32"}
+    study = Study(name="b", base=False, variations={"b": stack}, seeds=(0,))
+    folder = run_study(study, world, out=tmp_path / "s").folder
+    found = [
+        FrozenBackbone(
+            begins(world, backbone=str(folder), backbone_layer=layer, pooling="flatten")
+        ).features(world.test)
+        for layer in ("0", "1", "2")
+    ]
+    assert not np.array_equal(found[0].values, found[1].values)
+    assert not np.array_equal(found[1].values, found[2].values)

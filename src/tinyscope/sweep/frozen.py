@@ -67,7 +67,8 @@ class FrozenBackbone:
         with torch.random.fork_rng(devices=[]):
             wrapped, self.mean_colour = start.network()
         self._extract = Extractor(wrapped).to(self.device).eval()
-        self._digest = _digest(wrapped)
+        assert start.backbone is not None
+        self._digest = _digest(wrapped, start.backbone.layer)
         self._start = start
         self._tell = on_batch
         augmentation = Augmentation(
@@ -133,13 +134,15 @@ class FrozenBackbone:
         return image_flop(self._extract, shape=shape).forward
 
 
-def _digest(wrapped: PixelInput) -> str:
-    """Tells the features that a backbone gives from those of all others."""
+def _digest(wrapped: PixelInput, layer: str) -> str:
+    """Tells the features that a backbone gives at a layer from those of all others."""
     network = wrapped.network
     assert isinstance(network, TransferNetwork)
     weights = weights_digest(network.backbone)
     normalization = (wrapped.mean.tolist(), wrapped.scale.tolist())
-    told = (weights, normalization, repr(network.backbone), network.size, network.pooling)
+    # Two layers may need the same weights: a pool and the activation after it.
+    how = (layer, repr(network.backbone), network.size, network.pooling)
+    told = (weights, normalization, how)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 

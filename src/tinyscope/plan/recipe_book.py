@@ -144,8 +144,8 @@ def transfer() -> Recipe:
 def fine_tuning() -> Recipe:
     """The backbone that comes along with a new dense layer, all of it trained, slower below.
 
-    For some hundred images a class and more; begin with `transfer`, which takes seconds. Its choices
-    were not searched for, and its accuracy is not measured yet.
+    For some hundred images a class and more; begin with `transfer`, which takes seconds. What it
+    does was not searched for, and its accuracy is not measured yet.
     """
     return Recipe(
         model="transfer",

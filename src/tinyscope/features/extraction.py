@@ -118,7 +118,7 @@ def features_of(
         }
         write_json(record, taken)
     try:
-        values = np.load(place, mmap_mode="r")
+        values = np.load(place, mmap_mode="c")  # torch takes no read-only memory
     except (OSError, ValueError, EOFError) as error:
         raise StorageError(
             f"{place} cannot be read: {error}. Remove {record} to compute these features again."
@@ -191,7 +191,7 @@ class FeatureBatches:
     def __init__(
         self, views: Sequence[np.ndarray], labels: np.ndarray, *, device: torch.device
     ) -> None:
-        self._views = views
+        self._views = [torch.from_numpy(view) for view in views]
         self._labels = torch.from_numpy(np.ascontiguousarray(labels)).to(device)
         self._device = device
 
@@ -227,16 +227,16 @@ class FeatureBatches:
         order = torch.randperm(len(self), generator=generator)
         drawn = torch.randint(len(self._views), (len(self),), generator=generator)
         for rows in order.tensor_split(self.steps(size)):
-            chosen, wanted = drawn[rows].numpy(), rows.numpy()
-            batch = np.empty((len(wanted), self._views[0].shape[1]), np.float32)
-            for number, view in enumerate(self._views):
+            chosen = drawn[rows]
+            # torch turns half precision into single many times as fast as numpy does.
+            batch = self._views[0][rows]
+            for number, view in enumerate(self._views[1:], start=1):
                 mine = chosen == number
-                if mine.any():
-                    batch[mine] = view[wanted[mine]]
-            yield torch.from_numpy(batch).to(self._device), self._labels[rows.to(self._device)]
+                batch[mine] = view[rows[mine]]
+            yield batch.to(self._device).float(), self._labels[rows.to(self._device)]
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Features of every image as it is, float32 (n, F), in the data set's order."""
         for start in range(0, len(self), size):
-            piece = np.ascontiguousarray(self._views[0][start : start + size], np.float32)
-            yield torch.from_numpy(piece).to(self._device), self._labels[start : start + size]
+            piece = self._views[0][start : start + size].to(self._device).float()
+            yield piece, self._labels[start : start + size]

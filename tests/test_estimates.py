@@ -58,6 +58,21 @@ def test_variations_are_cut_after_seeds_and_two_are_kept():
     assert fitted.told == "without b; 1 of 3 seeds; epochs: base 11 of 30, a 11 of 30"
 
 
+def test_no_variation_is_cut_before_those_that_go_on_from_it():
+    same = {"model": "resnet-20"}
+    study = Study(
+        name="s",
+        base=False,
+        variations={"tuned": {**same, "start_from": "first"}, "other": {}, "first": same},
+        seeds=(0, 1, 2),
+    )
+    recipes = {name: replace(each, epochs=30) for name, each in study.recipes().items()}
+    timings = {name: Timing(10.0) for name in recipes}
+    fitted = fit_to_budget(study, recipes, timings, budget=250)
+    assert list(fitted.recipes) == ["other", "first"]
+    assert fitted.told.startswith("without tuned; 1 of 3 seeds")
+
+
 def test_at_last_epochs_are_cut_down_to_one():
     fitted = fit_to_budget(STUDY, RECIPES, TIMINGS, budget=25)
     assert epochs(fitted) == {"base": 1, "a": 1}

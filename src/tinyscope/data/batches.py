@@ -1,8 +1,10 @@
 """Shuffled and augmented batches from images in memory or memory-mapped."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,40 +29,28 @@ class Augmentation:
     cutout: int = 0
 
 
-def batches_of(examples: int, size: int) -> int:
-    """How many batches of `size`, at most, so many examples are cut into."""
-    # In training, batch norm cannot take a single vector: with size > 1, two examples at least.
-    most = examples if size == 1 else max(1, examples // 2)
-    return min(math.ceil(examples / size), most)
-
-
-class Batches:
-    """The images of one split on a device, given out in batches.
-
-    No worker processes: cutting and changing a batch takes about a hundredth of a training step.
+class Source(ABC):
+    """Labelled examples of one split on a device, given out in batches.
 
     Args:
-        dataset: the split; memory-mapped images, and rows of them, stay on disk with a CPU.
+        labels: int64 (N,).
         device: where batches are to be.
     """
 
-    def __init__(self, dataset: ImageDataset, *, device: torch.device) -> None:
-        self._images, self._rows = _placed(dataset.images, device)
-        self._labels = _shared(dataset.labels).to(device)
+    def __init__(self, labels: np.ndarray, device: torch.device) -> None:
+        self.labels = _shared(labels).to(device)
+        """int64 (N,), on the device."""
         self._device = device
 
     def __len__(self) -> int:
-        """Images, not batches."""
-        return len(self._labels)
-
-    @property
-    def labels(self) -> Tensor:
-        """int64 (N,), on the device."""
-        return self._labels
+        """Examples, not batches."""
+        return len(self.labels)
 
     def steps(self, size: int) -> int:
         """How many batches `shuffled` gives."""
-        return batches_of(len(self), size)
+        # In training, batch norm cannot take a single vector: with size > 1, two examples at least.
+        most = len(self) if size == 1 else max(1, len(self) // 2)
+        return min(math.ceil(len(self) / size), most)
 
     def shuffled(
         self,
@@ -71,29 +61,57 @@ class Batches:
         generator: Generator,
         mirrored: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in random order, in batches as equal as can be.
+        """Every example once, in random order, in batches as equal as can be.
 
         Equal, because a small batch at the end would count as much as the others do, in batch
         norm's statistics and in the optimizer's step.
 
         Args:
-            size: images a batch, at most (an image that would be left alone joins a full batch).
-            augmentation: the random changes.
+            size: examples a batch, at most (one that would be left alone joins a full batch).
+            augmentation: the random changes of images.
             fill: float (C,), the colour of cut-out squares.
             generator: source of all randomness, on the CPU.
             mirrored: bool (N,) on the CPU, see `flip_and_shift`; by chance where it is None.
 
         Yields:
-            Pixels (n, H, W, C), uint8 or float32 in 0 … 255, and int64 labels (n,).
+            What the network takes, (n, ...), and int64 labels (n,).
         """
+        draw = Draw(augmentation, fill, generator, mirrored)
         order = torch.randperm(len(self), generator=generator)
         for rows in order.tensor_split(self.steps(size)):
-            chosen = None if mirrored is None else mirrored[rows]
-            there = rows.to(self._device)
-            yield (
-                changed(self._pixels(there), augmentation, fill, generator, chosen),
-                self._labels[there],
-            )
+            yield self._drawn(rows, draw), self.labels[rows.to(self._device)]
+
+    @abstractmethod
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every example once, unchanged, in the data set's order."""
+
+    @abstractmethod
+    def _drawn(self, rows: Tensor, draw: "Draw") -> Tensor:
+        """The examples of a batch, changed at random; `rows` are on the CPU."""
+
+
+class Draw(NamedTuple):
+    """How the examples of an epoch are changed; see `Source.shuffled`."""
+
+    augmentation: Augmentation
+    fill: Tensor
+    generator: Generator
+    mirrored: Tensor | None
+
+
+class Batches(Source):
+    """The images of one split on a device: pixels (n, H, W, C), uint8 or float32 in 0 … 255.
+
+    No worker processes: cutting and changing a batch takes about a hundredth of a training step.
+
+    Args:
+        dataset: the split; memory-mapped images, and rows of them, stay on disk with a CPU.
+        device: where batches are to be.
+    """
+
+    def __init__(self, dataset: ImageDataset, *, device: torch.device) -> None:
+        super().__init__(dataset.labels, device)
+        self._images, self._rows = _placed(dataset.images, device)
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, unchanged, in the data set's order."""
@@ -101,10 +119,13 @@ class Batches:
             pieces: Iterable[Tensor] = self._images.split(size)
         else:
             pieces = (self._images[rows] for rows in self._rows.split(size))
-        yield from zip(pieces, self._labels.split(size), strict=True)
+        yield from zip(pieces, self.labels.split(size), strict=True)
 
-    def _pixels(self, rows: Tensor) -> Tensor:
-        return self._images[rows if self._rows is None else self._rows[rows]]
+    def _drawn(self, rows: Tensor, draw: Draw) -> Tensor:
+        chosen = None if draw.mirrored is None else draw.mirrored[rows]
+        there = rows.to(self._device)
+        pixels = self._images[there if self._rows is None else self._rows[there]]
+        return changed(pixels, draw.augmentation, draw.fill, draw.generator, chosen)
 
 
 def changed(
@@ -114,7 +135,7 @@ def changed(
     generator: Generator,
     mirrored: Tensor | None = None,
 ) -> Tensor:
-    """Images after one draw of the random changes; the arguments are those of `Batches.shuffled`.
+    """Images after one draw of the random changes; the arguments are those of `Source.shuffled`.
 
     Args:
         images: (n, H, W, C) of 0 … 255.

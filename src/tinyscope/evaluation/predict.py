@@ -1,24 +1,16 @@
 """A network and images to logits."""
 
-from collections.abc import Iterator
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from tinyscope.data.batches import Source
 
 BATCH = 512
 """Images at a time: as fast as larger ones, and small networks then need less than 1 GB."""
 
 
-class InOrder(Protocol):
-    """What can be answered for: `data.batches.Batches`, or features of images."""
-
-    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every example once, in batches of `size` at most, with its label."""
-
-
-def predict_logits(network: nn.Module, images: InOrder, *, precision: str) -> Tensor:
+def predict_logits(network: nn.Module, images: Source, *, precision: str) -> Tensor:
     """What the network answers for every image, in their order.
 
     Args:

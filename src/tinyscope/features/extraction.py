@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from tinyscope.data.batches import Augmentation, Batches, batches_of, changed
+from tinyscope.data.batches import Augmentation, Batches, Draw, Source, changed
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
@@ -179,8 +179,10 @@ def _compute(
             temporary.unlink(missing_ok=True)
 
 
-class FeatureBatches:
-    """Features of a split on a device, given out in batches as `data.batches.Batches` gives images.
+class FeatureBatches(Source):
+    """Features of a split on a device, float32 (n, F), each image in one of its views by chance.
+
+    Random changes are in the views already: what `shuffled` is told of them is not read.
 
     Args:
         views: float16 (N, F) arrays, the first of images as they are.
@@ -191,52 +193,19 @@ class FeatureBatches:
     def __init__(
         self, views: Sequence[np.ndarray], labels: np.ndarray, *, device: torch.device
     ) -> None:
+        super().__init__(labels, device)
         self._views = [torch.from_numpy(view) for view in views]
-        self._labels = torch.from_numpy(np.ascontiguousarray(labels)).to(device)
-        self._device = device
-
-    def __len__(self) -> int:
-        """Images, not batches."""
-        return len(self._labels)
-
-    @property
-    def labels(self) -> Tensor:
-        """int64 (N,), on the device."""
-        return self._labels
-
-    def steps(self, size: int) -> int:
-        """How many batches `shuffled` gives."""
-        return batches_of(len(self), size)
-
-    def shuffled(
-        self,
-        size: int,
-        *,
-        augmentation: Augmentation,
-        fill: Tensor,
-        generator: Generator,
-        mirrored: Tensor | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in random order, each in one of its views by chance.
-
-        Random changes are in the views already: `augmentation`, `fill` and `mirrored` are not read.
-
-        Yields:
-            Features float32 (n, F) and int64 labels (n,).
-        """
-        order = torch.randperm(len(self), generator=generator)
-        drawn = torch.randint(len(self._views), (len(self),), generator=generator)
-        for rows in order.tensor_split(self.steps(size)):
-            chosen = drawn[rows]
-            # torch turns half precision into single many times as fast as numpy does.
-            batch = self._views[0][rows]
-            for number, view in enumerate(self._views[1:], start=1):
-                mine = chosen == number
-                batch[mine] = view[rows[mine]]
-            yield batch.to(self._device).float(), self._labels[rows.to(self._device)]
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Features of every image as it is, float32 (n, F), in the data set's order."""
-        for start in range(0, len(self), size):
-            piece = self._views[0][start : start + size].to(self._device).float()
-            yield piece, self._labels[start : start + size]
+        for piece, labels in zip(self._views[0].split(size), self.labels.split(size), strict=True):
+            yield piece.to(self._device).float(), labels
+
+    def _drawn(self, rows: Tensor, draw: Draw) -> Tensor:
+        chosen = torch.randint(len(self._views), (len(rows),), generator=draw.generator)
+        # torch turns half precision into single many times as fast as numpy does.
+        batch = self._views[0][rows]
+        for number, view in enumerate(self._views[1:], start=1):
+            mine = chosen == number
+            batch[mine] = view[rows[mine]]
+        return batch.to(self._device).float()

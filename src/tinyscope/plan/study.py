@@ -99,6 +99,11 @@ class Study:
         bodies = self.variations.items()
         return {name: body["start_from"] for name, body in bodies if "start_from" in body}
 
+    def ancestors(self, variation: str) -> int:
+        """How many trainings come before that of a variation: 0 where it begins by itself."""
+        start = self.starts().get(variation)
+        return 0 if start is None else 1 + self.ancestors(start)
+
     def published_figures(
         self, class_names: Sequence[str] | None = None
     ) -> dict[str, PublishedFigures]:

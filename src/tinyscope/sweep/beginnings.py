@@ -67,6 +67,17 @@ class Beginning:
             _take_over(wrapped, self.parent)
         return wrapped, mean
 
+    def head(self) -> nn.Module:
+        """The head of `network`, without its backbone; the same draws give the same weights.
+
+        Raises:
+            StorageError: the weights of the other run cannot be read.
+        """
+        head = self._new_head()
+        if self.parent is not None:
+            _take_over(head, self.parent, part="network.head.")
+        return head
+
     def going_on_from(self, run: Run) -> "Beginning":
         """The same, with the weights that a run ends with; the run need not be finished yet."""
         told = hashlib.sha256(f"{self.digest} {run.identity}".encode()).hexdigest()[:16]
@@ -75,23 +86,26 @@ class Beginning:
     def _transfer(self) -> PixelInput:
         backbone = self.backbone
         assert backbone is not None
-        head: nn.Module = nn.Identity()
-        if self.recipe.classifier == "dense":
-            head = FeatureHead(
-                self.recipe.head,
-                features=self.description["features"],
-                classes=len(self.data.train.class_names),
-            )
-            initialize(head, self.recipe.initializer)
         network = TransferNetwork(
             deepcopy(backbone.network),
-            head,
+            self._new_head(),
             size=self.recipe.backbone_size,
             pooling=self.recipe.pooling,
         )
         network.freeze(backbone.blocks, unfrozen=self.recipe.unfrozen_blocks)
         wrapped = PixelInput(network, mean=backbone.mean, deviation=backbone.deviation)
         return wrapped.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def _new_head(self) -> nn.Module:
+        if self.recipe.classifier != "dense":
+            return nn.Identity()
+        head = FeatureHead(
+            self.recipe.head,
+            features=self.description["features"],
+            classes=len(self.data.train.class_names),
+        )
+        initialize(head, self.recipe.initializer)
+        return head
 
     def _mean_colour(self) -> Tensor:
         return torch.from_numpy(channel_statistics(self.data.train.images)[0]).float()
@@ -171,10 +185,18 @@ def _backbone(name: str, weights: str, layer: str) -> tuple[Backbone, dict[str, 
     return backbone, described, weights_digest(backbone.network)
 
 
-def _take_over(network: nn.Module, folder: Path) -> None:
-    """Gives the network the weights that a run ended with; the study has checked that they fit."""
+def _take_over(network: nn.Module, folder: Path, *, part: str = "") -> None:
+    """Gives the network the weights that a run ended with; the study has checked that they fit.
+
+    Args:
+        network: the whole one, or a part of it.
+        folder: of the run.
+        part: what the names of the part's weights begin with.
+    """
     try:
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        weights = load_file(folder / "weights.safetensors")
+        mine = {name[len(part) :]: each for name, each in weights.items() if name.startswith(part)}
+        network.load_state_dict(mine)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder}: its weights cannot be taken over: {reason}.") from None

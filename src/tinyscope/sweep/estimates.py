@@ -130,8 +130,9 @@ def fit_to_budget(
     """Cuts a study until its trainings fit into a time.
 
     In this order: fewer epochs (down to a third), fewer seeds (down to the lowest), fewer
-    variations (from the last, down to two), fewer epochs (down to one). Every variation keeps the
-    same share of its epochs, so that the comparison stays fair.
+    variations (from the last, down to two; none goes before those that start from it), fewer epochs
+    (down to one). Every variation keeps the same share of its epochs, so that the comparison stays
+    fair.
 
     Args:
         study: its seeds and variations may be cut.
@@ -143,7 +144,7 @@ def fit_to_budget(
         InputError: even the smallest cut takes longer; the message says how long.
     """
     allowed = budget * _RESERVE
-    names = list(recipes)
+    names = sorted(recipes, key=study.ancestors)
     seeds = sorted(study.seeds)
 
     def seconds(share: float, kept: Sequence[str], runs: int) -> float:
@@ -159,7 +160,7 @@ def fit_to_budget(
         shares = (hundredths / 100 for hundredths in range(100, math.ceil(least * 100), -1))
         fitting = (asked for asked in shares if seconds(asked, kept, runs) <= allowed)
         share = next(fitting, least)
-        fitted = {name: _shorter(recipes[name], share) for name in kept}
+        fitted = {name: _shorter(recipes[name], share) for name in recipes if name in kept}
         return Fitted(
             replace(study, seeds=tuple(seeds[:runs])),
             fitted,

@@ -67,6 +67,7 @@ class FrozenBackbone:
         with torch.random.fork_rng(devices=[]):
             wrapped, self.mean_colour = start.network()
         self._extract = Extractor(wrapped).to(self.device).eval()
+        self._whole = wrapped
         assert start.backbone is not None
         self._digest = _digest(wrapped, start.backbone.layer)
         self._start = start
@@ -121,13 +122,20 @@ class FrozenBackbone:
             validation,
             (views[0].shape[1],),
             len(train.class_names),
-            lambda recipe: (_head(self._start), self.mean_colour),
+            lambda recipe: (self._start.head(), self.mean_colour),
         )
 
     def batches(self, images: ImageDataset, view: View = AS_IT_IS) -> FeatureBatches:
         """Features of a split's images in a view, in batches."""
         values = self.features(images, view).values
         return FeatureBatches([values], images.labels, device=self.device)
+
+    def with_head(self, head: nn.Module) -> PixelInput:
+        """The backbone with a trained head, taking pixels, in evaluation mode."""
+        network = self._whole.network
+        assert isinstance(network, TransferNetwork)
+        network.head = head
+        return self._whole.eval()
 
     def flop(self, shape: tuple[int, ...]) -> int:
         """Of one image's pass, by the formula of `training.cost`."""
@@ -205,23 +213,8 @@ def train_frozen(
         return logits
 
     passed = len(views) * len(data.train) * backbone.flop(tuple(data.train.preprocessing))
-    whole = replace(trained, network=_joined(start, head), flop=trained.flop + passed)
+    whole = replace(trained, network=backbone.with_head(head), flop=trained.flop + passed)
     return TrainedOnFeatures(whole, answer)
-
-
-def _head(start: Beginning) -> nn.Module:
-    wrapped, _ = start.network()
-    assert isinstance(wrapped.network, TransferNetwork)
-    return wrapped.network.head
-
-
-def _joined(start: Beginning, head: nn.Module) -> PixelInput:
-    """The backbone with a trained head, taking pixels."""
-    with torch.random.fork_rng(devices=[]):
-        wrapped, _ = start.network()
-    assert isinstance(wrapped.network, TransferNetwork)
-    wrapped.network.head = head.cpu()
-    return wrapped.to(machine.device()).eval()
 
 
 def _fit(material: Material, views: list[np.ndarray], name: str, *, seed: int) -> Trained:

@@ -2,15 +2,12 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinyscope.data.dataset import Splits
 from tinyscope.inspection.inspection import Inspection
 from tinyscope.runs.run import Run
+from tinyscope.sweep.planned import Planned
 from tinyscope.training.trainer import Row
-
-if TYPE_CHECKING:
-    from tinyscope.sweep.planned import Planned
 
 
 class Listener:
@@ -30,7 +27,7 @@ class Listener:
     def inspected(self, inspection: Inspection) -> None:
         """The images have been looked at."""
 
-    def planned(self, planned: "Planned", seconds: float, cut: str) -> None:
+    def planned(self, planned: Planned, seconds: float, cut: str) -> None:
         """What will run, about how long it will take, and what a budget has cut."""
 
     def replaces(self, folder: Path) -> None:

@@ -35,10 +35,8 @@ class Planned:
     @property
     def missing(self) -> list[Run]:
         """The runs that are not finished, none before the one whose weights it begins with."""
-        starts = self.study.starts()
-        order = {name: _ancestors(name, starts) for name in self.recipes}
         unfinished = [run for run in self.runs if not run.finished]
-        return sorted(unfinished, key=lambda run: order[run.variation])
+        return sorted(unfinished, key=lambda run: self.study.ancestors(run.variation))
 
     def begun(self) -> dict[str, Beginning]:
         """What the lowest seed's run of every variation begins with."""
@@ -88,7 +86,7 @@ def plan_runs(
     _refuse_equal(resolved, starts)
     runs: dict[tuple[str, int], Run] = {}
     beginnings: dict[str, Beginning] = {}
-    for variation in sorted(resolved, key=lambda name: _ancestors(name, starts)):
+    for variation in sorted(resolved, key=study.ancestors):
         recipe = resolved[variation]
         own = beginning(recipe, data)
         with torch.random.fork_rng(devices=[]):
@@ -126,11 +124,6 @@ def plan_runs(
             )
     in_order = [runs[variation, seed] for variation in resolved for seed in study.seeds]
     return Planned(study, data, folder, resolved, tuple(in_order), beginnings)
-
-
-def _ancestors(variation: str, starts: Mapping[str, str]) -> int:
-    """How many trainings come before a variation's own."""
-    return 1 + _ancestors(starts[variation], starts) if variation in starts else 0
 
 
 def _refuse_equal(recipes: Mapping[str, Recipe], starts: Mapping[str, str]) -> None:

@@ -1,46 +1,16 @@
 """Material: what a training learns from, and the network that it begins with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.batches import Batches, Source
 from tinyscope.data.dataset import Splits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.untrained import untrained
-
-
-class Source(Protocol):
-    """Labelled examples, given out in batches: `data.batches.Batches`, or features of images."""
-
-    @property
-    def labels(self) -> Tensor:
-        """int64 (N,), on the device."""
-
-    def __len__(self) -> int:
-        """Examples, not batches."""
-
-    def steps(self, size: int) -> int:
-        """How many batches `shuffled` gives."""
-
-    def shuffled(
-        self,
-        size: int,
-        *,
-        augmentation: Augmentation,
-        fill: Tensor,
-        generator: Generator,
-        mirrored: Tensor | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every example once in random order, with its label; see `Batches.shuffled`."""
-
-    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every example once, unchanged."""
-
 
 Begin = Callable[[Recipe], tuple[nn.Module, Tensor]]
 """Makes the network that a training begins with, from torch's global generator, and the mean colour

@@ -45,7 +45,8 @@ class Trained:
     """What a training leaves."""
 
     network: nn.Module
-    """Takes pixels (N, H, W, C), gives logits; on the training's device, in evaluation mode."""
+    """Takes pixels (N, H, W, C), or features where it learnt from such, gives logits; on the
+    training's device, in evaluation mode."""
     history: list[Row]
     best_epoch: int | None
     """The epoch with the lowest validation loss; None without validation images."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 # Test processes run side by side: a thread each, or they would wait for one another's.
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinyscope import cli
+from tinyscope.data import download
 from tinyscope.data.dataset import ImageDataset, Splits
 
 CLASSES = ("bars", "blank", "dots", "edge")
@@ -66,3 +68,15 @@ def tinyscope(monkeypatch, capsys):
         return Answer(ended.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with empty caches whose hub cannot be reached."""
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "ours"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    return tmp_path

@@ -3,7 +3,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import tiny_study
 from scipy.stats import binomtest
+from tiny_study import Recorder
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import DataError, InputError, StorageError
@@ -13,33 +15,10 @@ from tinyscope.runs.run import read_run
 from tinyscope.sweep import improve as module
 from tinyscope.sweep import local
 from tinyscope.sweep.improve import improve
-from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
 
-STUDY = Study(
-    name="tiny",
-    recipe="keras-adam",
-    seeds=(0, 1),
-    overrides={
-        "model": "layer-stack",
-        "layers": ["conv 4 3x3 same relu", "maxpool 4", "flatten"],
-        "epochs": 1,
-        "precision": "fp32",
-    },
-    variations={"fast": {"learning_rate": 0.01}},
-)
+STUDY = tiny_study.STUDY.with_overrides({"epochs": 1})
 CHEAP = ("TS102", "TS106", "TS110")
-
-
-class Recorder(Listener):
-    def __init__(self):
-        self.trained, self.replaced = [], False
-
-    def run_starts(self, run, number, of):
-        self.trained.append((run.variation, run.seed))
-
-    def replaces(self, folder):
-        self.replaced = True
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_study import STUDY, Recorder
 from torch import nn
 
 from tinyscope.data.dataset import Splits
@@ -13,33 +14,9 @@ from tinyscope.models.views import ManyViews
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
 from tinyscope.sweep import local, one_run
-from tinyscope.sweep.local import Listener, run_study
+from tinyscope.sweep.local import run_study
 from tinyscope.sweep.outcome import read_study
 from tinyscope.training import trainer
-
-STUDY = Study(
-    name="tiny",
-    recipe="keras-adam",
-    seeds=(0, 1),
-    overrides={
-        "model": "layer-stack",
-        "layers": ["conv 4 3x3 same relu", "maxpool 4", "flatten"],
-        "epochs": 2,
-        "precision": "fp32",
-    },
-    variations={"fast": {"learning_rate": 0.01}},
-)
-
-
-class Recorder(Listener):
-    def __init__(self):
-        self.trained, self.rows = [], []
-
-    def run_starts(self, run, number, of):
-        self.trained.append(run.name)
-
-    def epoch(self, run, row):
-        self.rows.append((run.name, row["epoch"]))
 
 
 @pytest.fixture(scope="module")
@@ -234,15 +211,9 @@ def test_damaged_predictions_are_named_with_the_remedy(finished, world, tmp_path
 
 
 def test_a_study_that_is_asked_otherwise_says_what_it_replaces(finished, world, tmp_path):
-    class Told(Listener):
-        replaced = None
-
-        def replaces(self, folder):
-            self.replaced = folder
-
     folder = tmp_path / "s"
     shutil.copytree(finished.folder, folder)
-    same, other = Told(), Told()
+    same, other = Recorder(), Recorder()
     run_study(STUDY, world, out=folder, listener=same)
     run_study(replace(STUDY, seeds=(0,)), world, out=folder, listener=other)
     assert (same.replaced, other.replaced) == (None, folder)

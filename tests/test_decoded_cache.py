@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tinyscope.data import decoded_cache
-from tinyscope.data.dataset import Preprocessing
-from tinyscope.data.encoded import Encoded
+from tinyscope.data.dataset import LeftOut, Preprocessing
+from tinyscope.data.encoded import Encoded, Found
 
 PREPROCESSING = Preprocessing(16, 16, 3)
 
@@ -28,6 +28,7 @@ class Source:
     def __init__(self, folder):
         self.folder = folder
         self.times_read = 0
+        self.odd = {"train": [LeftOut("there", "a link to nowhere")], "test": []}
         folder.mkdir()
         (folder / "stamp").write_text("1")
         made = [picture(seed) for seed in range(40)]
@@ -49,14 +50,10 @@ class Source:
             )
             for split, first, last in (("train", 0, 30), ("test", 30, 40))
         ]
-        return decoded_cache.decode_parts(
-            parts,
-            class_names=("even", "odd"),
-            source="here",
-            origin=self.folder,
-            files=[self.folder / "stamp"],
-            size=size,
-            choose=lambda: PREPROCESSING,
+        stamp = self.folder / "stamp"
+        found = Found("here", ("even", "odd"), parts, self.odd, lambda: [stamp])
+        return decoded_cache.decode_found(
+            found, origin=self.folder, size=size, choose=lambda: PREPROCESSING
         )
 
     def check(self, loaded):
@@ -65,7 +62,7 @@ class Source:
         np.testing.assert_array_equal(train.images, self.pixels[kept])
         np.testing.assert_array_equal(train.labels, np.array(kept) % 2)
         assert train.files == tuple(f"{row}.png" for row in kept)
-        assert train.left_out == (("7.png", "not an image"),)
+        assert train.left_out == (*self.odd["train"], ("7.png", "not an image"))
         np.testing.assert_array_equal(test.images, self.pixels[30:])
 
 

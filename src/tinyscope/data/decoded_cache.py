@@ -26,7 +26,7 @@ import numpy as np
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset, LeftOut, Preprocessing
 from tinyscope.data.decoding import DECODER_VERSION, Undecodable, decode, measure
-from tinyscope.data.encoded import Encoded, class_faults
+from tinyscope.data.encoded import Encoded, Found, class_faults
 from tinyscope.errors import DataError
 
 MAPPED_ABOVE = 1 << 30
@@ -41,13 +41,10 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-def decode_parts(
-    parts: Sequence[Encoded],
+def decode_found(
+    found: Found,
     *,
-    class_names: tuple[str, ...],
-    source: str,
     origin: Path,
-    files: Iterable[str | Path],
     size: int | None,
     choose: Callable[[], Preprocessing],
     trainable: bool = True,
@@ -55,11 +52,8 @@ def decode_parts(
     """The splits of a source as arrays, from the cache where it was decoded before.
 
     Args:
-        parts: the splits; "train" among them.
-        class_names: K names.
-        source: the data set's name for people.
+        found: what lies there; a change of a file's size or time voids what was kept.
         origin: the folder of the source.
-        files: every file that was read; a change of one's size or time voids what was kept.
         size: the side that was asked for, which `choose` goes by too.
         choose: called when there is nothing in the cache.
         trainable: whether classes of which too few images can be decoded are refused.
@@ -72,51 +66,53 @@ def decode_parts(
         DataError: of some class, none or too few images can be decoded; of a split, none.
     """
     place = _hash([os.fsencode(origin.resolve()), repr(size).encode()])[:12]
-    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(files))[:20]}"
-    decoded = _kept(entry, parts)
+    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(found.files()))[:20]}"
+    decoded = _kept(entry, found.parts)
     if decoded is None:
         preprocessing = choose()
         fault = None
         try:
-            _decode_into(entry, parts, preprocessing)
+            _decode_into(entry, found.parts, preprocessing)
         except OSError as error:
             fault = error
-        decoded = _kept(entry, parts)  # perhaps another process has made the entry meanwhile
+        decoded = _kept(entry, found.parts)  # perhaps another process has made the entry meanwhile
         if decoded is None:
             _log.warning(
                 "Decoded images cannot be kept in %s (%s); %s is decoded anew each time.",
                 entry.parent,
                 fault.strerror if fault else "gone",
-                source,
+                found.source,
             )
-            shapes = [(len(part.files), *preprocessing) for part in parts]
+            shapes = [(len(part.files), *preprocessing) for part in found.parts]
             decoded = [
                 _decode(np.empty(shape, np.uint8), part.sources())
-                for part, shape in zip(parts, shapes, strict=True)
+                for part, shape in zip(found.parts, shapes, strict=True)
             ]
-    datasets = []
-    for part, (images, reasons) in zip(parts, decoded, strict=True):
+    datasets, unreadable = [], []
+    for part, (images, reasons) in zip(found.parts, decoded, strict=True):
         rows = np.delete(np.arange(len(part.files)), list(reasons))
+        broken = [LeftOut(part.files[row], reason) for row, reason in reasons.items()]
+        unreadable += broken
         datasets.append(
             ImageDataset(
                 images=images,
                 labels=part.labels[rows],
-                class_names=class_names,
+                class_names=found.class_names,
                 split=part.split,
-                source=source,
-                left_out=tuple(LeftOut(part.files[row], reason) for row, reason in reasons.items()),
+                source=found.source,
+                left_out=(*found.odd[part.split], *broken),
                 files=tuple(part.files[row] for row in rows),
             )
         )
     faults = class_faults(
-        class_names,
-        {part.split: part.labels for part in parts},
+        found.class_names,
+        {part.split: part.labels for part in found.parts},
         readable={dataset.split: dataset.labels for dataset in datasets},
     )
     if faults and (trainable or not all(map(len, datasets))):
-        first = next((left for dataset in datasets for left in dataset.left_out), None)
+        first = next(iter(unreadable), None)
         example = f" (left out, for one: {first.file}: {first.reason})" if first else ""
-        raise DataError(f"{source}: {'; '.join(faults)}{example}.")
+        raise DataError(f"{found.source}: {'; '.join(faults)}{example}.")
     return datasets
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyscope.data.dataset import Preprocessing, Splits
-from tinyscope.data.decoded_cache import decode_parts, measure_all
+from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
 from tinyscope.errors import DataError
 
@@ -65,16 +65,7 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
         side = usual_side(sizes)
         return Preprocessing(side, side, 3)
 
-    datasets = decode_parts(
-        there.parts,
-        class_names=there.class_names,
-        source=there.source,
-        origin=folder,
-        files=there.files(),
-        size=size,
-        choose=choose,
-        trainable=trainable,
-    )
+    datasets = decode_found(there, origin=folder, size=size, choose=choose, trainable=trainable)
     return Splits(folder.resolve().name, **{data.split: data for data in datasets})
 
 

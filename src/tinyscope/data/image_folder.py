@@ -7,14 +7,13 @@ deeper below a class folder. Classes are sorted by name as strings, images by th
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
-from tinyscope.data.decoded_cache import decode_parts, measure_all
+from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
 from tinyscope.errors import DataError, nearest
 
@@ -65,21 +64,8 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
         side = size or usual_side(measure_all(islice(train.sources(), 0, None, step)))
         return Preprocessing(side, side, 3)
 
-    datasets = decode_parts(
-        there.parts,
-        class_names=there.class_names,
-        source=there.source,
-        origin=folder,
-        files=there.files(),
-        size=size,
-        choose=choose,
-        trainable=trainable,
-    )
-    by_split = {
-        data.split: replace(data, left_out=(*there.odd[data.split], *data.left_out))
-        for data in datasets
-    }
-    return Splits(folder.resolve().name, **by_split)
+    datasets = decode_found(there, origin=folder, size=size, choose=choose, trainable=trainable)
+    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
 
 
 def found(folder: Path, *, trainable: bool = True) -> Found:

@@ -43,6 +43,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
         "feature_views": 4,
         "test_views": "mirrored-and-moved",
     },
+    "fine-tuning": {"recipe": "fine-tuning"},
 }
 
 

@@ -56,13 +56,13 @@ def variation(name="base", history=LEVEL_CURVE, *, stopped="all epochs", histori
     }
 
 
-def make_summary(*variations, classes=CLASSES, augmentations=None, one_key=()):
+def make_summary(*variations, classes=CLASSES, augmentations=None, one_key=(), images=45_000):
     """A summary whose first variation is recommended."""
     return {
         "data": {
             "class_names": list(classes),
             "image_shape": [32, 32, 3],
-            "splits": [{"split": "train", "images": 45_000}],
+            "splits": [{"split": "train", "images": images}],
             "unbalanced": False,
         },
         "inspection": {"augmentations": augmentations},

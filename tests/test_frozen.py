@@ -299,6 +299,18 @@ def test_weights_that_are_gone_are_told(made, taught, world, tmp_path):
     assert str(told.value).startswith(f"{parent.folder}: its weights cannot be taken over: ")
 
 
+def test_an_output_of_zeros_tells_an_unfrozen_backbone_nothing_at_first(world, taught):
+    settings = {"unfrozen_blocks": 1, "initializer": "zero-output", "head": ["dense 8 relu"]}
+    network, _ = begins(world, backbone=str(taught), **settings).network()
+    logits = network.train()(torch.from_numpy(world.train.images[:8]))
+    assert not logits.any()
+    logits[:, 0].sum().backward()
+    learns = [each for each in network.parameters() if each.requires_grad]
+    assert len(learns) > 4
+    moved = [each for each in learns if each.grad.any()]
+    assert {tuple(each.shape) for each in moved} == {(4, 8), (4,)}
+
+
 def test_features_are_known_once_they_were_asked_for(world, taught, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path))
     backbone = FrozenBackbone(begins(world, backbone=str(taught)))

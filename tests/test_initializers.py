@@ -47,7 +47,19 @@ def test_he_normal_keeps_the_variance_of_what_passes_a_relu() -> None:
         assert beyond_two == pytest.approx(0.0455, abs=0.025)
 
 
-@pytest.mark.parametrize("name", ["he-normal", "glorot-uniform"])
+def test_zero_output_is_he_normal_but_for_the_last_dense_layer() -> None:
+    network, other = layers().append(nn.Linear(20, 10)), layers().append(nn.Linear(20, 10))
+    torch.manual_seed(1)
+    initialize(network, "zero-output")
+    torch.manual_seed(1)
+    initialize(other, "he-normal")
+    for kernel, theirs in zip(kernels(network)[:-1], kernels(other)[:-1], strict=True):
+        assert torch.equal(kernel, theirs)
+    assert not network[-1].weight.any()
+    assert other[-1].weight.any()
+
+
+@pytest.mark.parametrize("name", ["he-normal", "zero-output", "glorot-uniform"])
 def test_biases_become_zero_and_norms_stay_as_they_are(name: str) -> None:
     network = layers()
     initialize(network, name)
@@ -81,4 +93,4 @@ def test_one_seed_gives_one_set_of_weights(name: str) -> None:
 def test_the_table_has_exactly_the_names_that_a_recipe_may_give() -> None:
     from tinyscope.plan.recipe import fault_of
 
-    assert [fault_of("initializer", name) for name in INITIALIZERS] == [None] * 3
+    assert [fault_of("initializer", name) for name in INITIALIZERS] == [None] * 4

@@ -5,8 +5,8 @@ from tinyscope.data.families import families_of
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
-from tinyscope.plan.recipe_book import quick
-from tinyscope.report import suggestions as module
+from tinyscope.plan.recipe_book import fine_tuning, quick, transfer
+from tinyscope.report import ideas
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.suggestions import suggestions
 from tinyscope.training.cost import image_flop
@@ -134,12 +134,12 @@ def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
         mean=[0.0] * 3,
         deviation=[1.0] * 3,
     )
-    assert sum(image_flop(network, shape=(32, 32, 3))) == module._WIDER_FLOP
+    assert sum(image_flop(network, shape=(32, 32, 3))) == ideas._WIDER_FLOP
     low = curve([0.7] * 8, [0.69] * 8)
     found = suggested(variation(history=low, **STACK))
     wider = by_code(found, "TS105")
     assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
-    assert wider["cost"] == pytest.approx(module._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
+    assert wider["cost"] == pytest.approx(ideas._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
     fast = by_code(found, "TS112")
     assert fast["cost"] == pytest.approx(0.0278e15 * 0.9 / 1e13, abs=1e-3)
 
@@ -199,6 +199,32 @@ def test_a_frozen_backbone_is_given_views_or_its_last_block_and_no_other_network
     assert [one["changes"] for one in forest] == [
         {"horizontal_flip": True, "shift": 4, "feature_views": 4}
     ]
+
+
+def to_fine_tune(*, images: int = 45_000, **settings) -> list[dict]:
+    """Suggestions to train the frozen backbone that comes along, for images of ten classes."""
+    start = variation(history=OVERFIT, **{**transfer().as_dict(), "precision": "fp32", **settings})
+    found = suggested(start, classes=LETTERS, images=images)
+    return [one for one in found if "unfrozen_blocks" in one["changes"]]
+
+
+def test_the_frozen_backbone_that_comes_along_is_fine_tuned_at_the_size_that_it_had():
+    (one,) = to_fine_tune(backbone_size=48)
+    recipe = transfer().changed({"backbone_size": 48}).changed(one["changes"])
+    # Nobody knows whether these classes may be mirrored.
+    bears = {"horizontal_flip": False, "test_views": "one", "backbone_size": 48}
+    assert recipe.difference(fine_tuning()) == bears
+    assert (one["code"], one["expected_gain"]) == ("TS105", pytest.approx(0.31 * 0.3, abs=1e-4))
+    assert one["why"].startswith("It knows 69.0% of the validation images with a frozen backbone.")
+    assert one["why"].endswith("here are 4500.")
+
+
+def test_a_backbone_is_fine_tuned_only_where_that_was_seen_to_help():
+    (one,) = to_fine_tune(images=900)
+    assert one["expected_gain"] == pytest.approx(0.31 / 8, abs=1e-4)
+    assert not to_fine_tune(images=899)
+    assert not to_fine_tune(backbone_layer="groups.1")
+    assert not to_fine_tune(unfrozen_blocks=4, classifier="dense")
 
 
 def test_the_best_epochs_weights_are_kept_where_they_were_better():

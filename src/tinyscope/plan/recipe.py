@@ -35,8 +35,9 @@ class Recipe:
     """Channels of each group of "whitened-cnn"."""
     depth: int = _number(2, at_least=2, at_most=16)
     """Convolutions in each group of "whitened-cnn"."""
-    initializer: Literal["he-normal", "glorot-uniform", "torch"] = "he-normal"
-    """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras'.
+    initializer: Literal["he-normal", "zero-output", "glorot-uniform", "torch"] = "he-normal"
+    """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras',
+    "zero-output" is "he-normal" with zeros in the last dense layer, for a backbone that learns on.
     "whitened-cnn" has initial weights of its own."""
     normalization: Literal["standard", "unit"] = "standard"
     """Pixels less their channel's mean over its deviation on the training images, or over 255."""

@@ -1,0 +1,330 @@
+"""Ideas: what could be changed of a study's recommended recipe, and what each may bring.
+
+Every suggestion answers a check of `study_checks` on the recommended variation, and is ranked by
+the validation accuracy that it is expected to bring, by these rules (e: the share of validation
+images that it gets wrong; gap: training less validation accuracy):
+
+| suggestion | expected |
+|---|---|
+| a learning rate of a quarter, where a training diverged (TS108) | e / 2 |
+| an augmentation off (TS104) | what it costs: by a pair of variations, else by the inspection |
+| mirrored and shifted images where none change (TS106) | gap / 2, at most e / 2; else e / 20 |
+| a square cut out as well, where some change already (TS101) | gap / 5, at most e / 5 |
+| the recipe `quick` (TS112) | on CIFAR-10 what it has shown there; e / 5 elsewhere, untested |
+| twice the epochs (TS102) | half of what their second half brought; e / 14 if the rate ends at 0 |
+| a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
+| a deeper one, of `whitened-cnn` | 0.7 times that |
+| the backbone that comes along trained too (TS105) | from 90 images a class e / 8, from 450 0.3 e |
+| the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
+| smoothed labels (TS101) | gap / 10, at most e / 10 |
+| the best epoch's weights (TS101) | what that epoch was better by |
+| several looks at an image (TS111) | e / 10 |
+
+Measured on CIFAR-10 were: twice the epochs of a short schedule and half again as wide a network,
+each a fourteenth of the errors (`docs/experiments.md`, rows 1 and 26; `results/`, "quickstart"),
+six looks, a tenth ("time-to-accuracy"), and the backbone trained too ("few-images"). The others are
+judgement. What no check found fault with is offered last, at e / 40.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tinyscope.plan.recipe import FEW_STEPS
+from tinyscope.plan.recipe_book import fine_tuning, quick
+from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP
+from tinyscope.report.augmentation_evidence import CIFAR10, may_mirror, measured, used
+from tinyscope.report.curve_checks import augments
+from tinyscope.report.curves import ENDS_LOW, Learnt
+
+_WHITENED = quick().model
+_WIDER = "compact-cnn-wide"
+_WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
+_CIFAR_PIXELS, _CIFAR_IMAGES = 32 * 32, 50_000
+_NOT_WIDENED = (_WIDER, "resnet-20")
+_FINE_TUNED = {450: 0.3, 90: 0.125}
+"""The share of its errors that a backbone lost by learning on, from so many training images a class
+on: "few-images" in `results/`. With 18 images a class it lost none."""
+
+
+class Idea(NamedTuple):
+    """A suggestion that is not ranked yet."""
+
+    code: str
+    title: str
+    why: str
+    changes: dict[str, Any]
+    gain: float
+    cost: float | None
+
+
+class Ideas:
+    """Everything that could be said of one variation, whether or not it applies."""
+
+    def __init__(
+        self,
+        summary: Mapping[str, Any],
+        start: Mapping[str, Any],
+        seen: Learnt | None,
+        found: Mapping[str, list[dict[str, Any]]],
+    ) -> None:
+        self.summary, self.start, self.found = summary, start, found
+        self.recipe: Mapping[str, Any] = start["recipe"]
+        self.accuracy: float = start["validation"]["accuracy"]
+        self.errors = 1 - self.accuracy
+        self.gap = max(0.0, seen.gap) if seen is not None else 0.0
+        self.seen = seen
+        self.height, self.width = summary["data"]["image_shape"][:2]
+        self.images = next(p["images"] for p in summary["data"]["splits"] if p["split"] == "train")
+
+    def all(self) -> Iterator[Idea]:
+        """Every idea that reads the variation's own keys."""
+        yield from self._slower()
+        yield from self._without_augmentation()
+        if self.recipe["model"] == "transfer":
+            yield from self._of_transfer()
+        else:
+            yield from self._augmentation()
+            yield from self._fast_recipe()
+            yield from self._wider()
+        if self.recipe["classifier"] == "dense":
+            yield from self._longer()
+            yield from self._falling_rate()
+            yield from self._against_overfitting()
+        if self.recipe["horizontal_flip"] and self.recipe["test_views"] == "one":
+            changes = {"test_views": "mirrored-and-moved"}
+            yield self._idea("TS111", "Look at an image six times", changes, self.errors / 10)
+
+    def _idea(
+        self,
+        code: str,
+        title: str,
+        changes: dict[str, Any],
+        gain: float,
+        *,
+        cost: float | None = 1.0,
+        why: str = "",
+    ) -> Idea:
+        """An idea whose evidence is the finding's, unless there is another."""
+        told = [item["evidence"] for item in self.found[code]]
+        return Idea(code, title, why or (told[0] if told else self._calm()), changes, gain, cost)
+
+    def _calm(self) -> str:
+        """What there is to say where a check has found nothing."""
+        if self.seen is None:
+            return f"It knows {self.accuracy:.1%} of the validation images."
+        return (
+            f"It knows {self.accuracy:.1%} of the validation images and "
+            f"{self.seen.train_accuracy:.1%} of the training images after {self.seen.epochs:.0f} "
+            "epochs; no check found fault with that, so this is worth little more than a try."
+        )
+
+    def _slower(self) -> Iterator[Idea]:
+        if self.found["TS108"]:
+            changes = {"learning_rate": self.recipe["learning_rate"] / 4}
+            yield self._idea("TS108", "A quarter of the learning rate", changes, self.errors / 2)
+
+    def _without_augmentation(self) -> Iterator[Idea]:
+        for item in self.found["TS104"]:
+            key = item["key"]
+            changes: dict[str, Any] = {key: False if "flip" in key else 0}
+            if key == "horizontal_flip":
+                changes |= {"alternating_flip": False, "test_views": "one"}
+                changes = {k: v for k, v in changes.items() if self.recipe[k] != v}
+            title = f"Train without {key.replace('_', ' ')}"
+            yield self._idea("TS104", title, changes, item["cost"], why=item["evidence"])
+
+    def _augmentation(self) -> Iterator[Idea]:
+        missing = {key: value for key, value in self._allowed().items() if not self.recipe[key]}
+        if not augments(self.recipe) and missing:
+            half = min(self.gap, self.errors) / 2 if self.found["TS106"] else self.errors / 20
+            yield self._idea("TS106", _augmented(missing), missing, half)
+        elif self.found["TS101"]:
+            side = max(1, min(self.height, self.width) // 4)
+            missing |= (
+                {} if self.recipe["cutout"] or self._harms("cutout", side) else {"cutout": side}
+            )
+            gain = min(self.gap, self.errors) / 5
+            if missing:
+                yield self._idea("TS101", _augmented(missing), missing, gain)
+
+    def _allowed(self) -> dict[str, Any]:
+        """The augmentations that may be offered for this data, with their strength."""
+        shift = max(1, min(self.height, self.width) // 8)
+        offered: dict[str, Any] = {"horizontal_flip": True} if may_mirror(self.summary) else {}
+        return offered if self._harms("shift", shift) else {**offered, "shift": shift}
+
+    def _harms(self, key: str, amount: Any) -> bool:
+        seen = measured(self.summary, key, amount)
+        return seen is not None and seen["verdict"] != "valid"
+
+    def _of_transfer(self) -> Iterator[Idea]:
+        """More views of each image for a frozen backbone; then the backbone trained too."""
+        if self.recipe["unfrozen_blocks"]:
+            return
+        allowed = self._allowed()
+        if not used(self.recipe) and allowed:
+            changes = {**allowed, "feature_views": 4}
+            gain = min(self.gap, self.errors) / 4 if self.found["TS106"] else self.errors / 20
+            title = f"{_augmented(allowed)}, four views of each"
+            yield self._idea("TS106", title, changes, gain, cost=None)
+        each = self.images / len(self.summary["data"]["class_names"])
+        target = self._fine_tuning()
+        same = all(self.recipe[key] == target[key] for key in ("backbone", "backbone_layer"))
+        share = next((share for least, share in _FINE_TUNED.items() if each >= least), None)
+        if same and share is not None:
+            changes = {key: value for key, value in target.items() if value != self.recipe[key]}
+            why = (
+                f"It knows {self.accuracy:.1%} of the validation images with a frozen backbone. On "
+                "CIFAR-10, training the backbone too took an eighth of the errors away with 90 "
+                f"images a class, and three tenths with 450; here are {each:.0f}."
+            )
+            gain = share * self.errors
+            yield self._idea("TS105", "Fine-tune the backbone", changes, gain, cost=None, why=why)
+        elif self.recipe["classifier"] == "dense" and self.recipe["feature_views"] == 1:
+            changes = {"unfrozen_blocks": 1}
+            gain = self.errors / 10
+            yield self._idea("TS105", "Train the last block too", changes, gain, cost=None)
+
+    def _fine_tuning(self) -> dict[str, Any]:
+        """The recipe `fine-tuning` at this one's size, with what the data bears."""
+        recipe = fine_tuning().as_dict()
+        allowed = self._allowed()
+        recipe["shift"] = min(recipe["shift"], allowed.get("shift", 0))
+        if "horizontal_flip" not in allowed:
+            recipe |= {"horizontal_flip": False, "test_views": "one"}
+        kept = ("backbone_size", "pooling", "class_weights", "precision")
+        return {**recipe, **{key: self.recipe[key] for key in kept}}
+
+    def _fast_recipe(self) -> Iterator[Idea]:
+        if self.recipe["model"] == _WHITENED or min(self.height, self.width) < 8:
+            return
+        target = self._quick()
+        changes = {
+            key: value
+            for key, value in target.items()
+            if value != self.recipe[key] and key != "precision"
+        }
+        cifar = set(self.summary["data"]["class_names"]) == CIFAR10
+        gain = max(0.0, QUICK_ACCURACY - self.accuracy) if cifar else self.errors / 5
+        why = (
+            ""
+            if self.found["TS112"]
+            else f"It knows {self.accuracy:.1%} of the validation images; the recipe quick knew "
+            f"{QUICK_ACCURACY:.1%} of CIFAR-10's test images. What it does on this data was not "
+            "measured."
+        )
+        seen = target["epochs"] * self.images * self.height * self.width
+        flop = QUICK_FLOP * seen / (quick().epochs * _CIFAR_IMAGES * _CIFAR_PIXELS)
+        yield self._idea(
+            "TS112", "The recipe quick", changes, gain, cost=self._of_flop(flop), why=why
+        )
+
+    def _quick(self) -> dict[str, Any]:
+        """The recipe `quick`, with what the data does not bear left out, and steps enough."""
+        recipe = quick().as_dict()
+        if not may_mirror(self.summary):
+            recipe |= {"horizontal_flip": False, "alternating_flip": False, "test_views": "one"}
+        recipe["shift"] = min(recipe["shift"], max(1, min(self.height, self.width) // 8))
+        if self._harms("shift", recipe["shift"]):
+            recipe["shift"] = 0
+        if min(self.height, self.width) < 16:
+            recipe["training_sizes"] = []  # there is nothing to shrink
+        while recipe["batch_size"] > 62 and self.images / recipe["batch_size"] < 40:
+            recipe["batch_size"] //= 2
+        steps = -(-self.images // recipe["batch_size"])
+        recipe["epochs"] = max(recipe["epochs"], min(40, -(-3 * FEW_STEPS // steps)))
+        return recipe
+
+    def _wider(self) -> Iterator[Idea]:
+        pairs = self.found["TS103"]
+        code = "TS105" if self.found["TS105"] or not pairs else "TS103"
+        gain = self.errors / 14 if code == "TS105" else pairs[0]["share"] * self.errors / 4
+        if code == "TS105" and not self.found["TS105"]:
+            gain = self.errors / 40
+        if self.recipe["model"] == _WHITENED:
+            widths = [8 * -(-3 * width // 16) for width in self.recipe["widths"]]
+            cost = self._work(widths) / self._work(self.recipe["widths"])
+            changes: dict[str, Any] = {"widths": widths}
+            yield self._idea(code, "Groups half again as wide", changes, gain, cost=cost)
+            depth = self.recipe["depth"] + 1
+            cost = self._work(self.recipe["widths"], depth) / self._work(self.recipe["widths"])
+            title = f"{depth} convolutions in each group"
+            yield self._idea(code, title, {"depth": depth}, 0.7 * gain, cost=cost)
+        elif min(self.height, self.width) >= 8 and self.recipe["model"] not in _NOT_WIDENED:
+            changes = {"model": _WIDER} | ({"layers": []} if self.recipe["layers"] else {})
+            pixels = self.height * self.width / _CIFAR_PIXELS
+            flop = _WIDER_FLOP * pixels * self.images * self._epochs()
+            title = f"The network {_WIDER}, with batch norm"
+            yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
+
+    def _work(self, widths: list[int], depth: int | None = None) -> float:
+        """Of a network of these widths, in units that only their ratios matter in."""
+        channels, pixels, work = 24, float(self.height * self.width), 0.0
+        for width in widths:
+            work += pixels * channels * width
+            pixels /= 4
+            work += ((depth or self.recipe["depth"]) - 1) * pixels * width * width
+            channels = width
+        return work
+
+    def _longer(self) -> Iterator[Idea]:
+        code, epochs = "TS102", self.recipe["epochs"]
+        if not all(run["stopped"] == "all epochs" for run in self.start["runs"]):
+            return
+        if not self.found[code]:
+            gain = self.errors / 40
+        elif self.recipe["schedule"] in ENDS_LOW:
+            gain = self.errors / 14
+        else:
+            brought = self.seen.second_half if self.seen is not None else None
+            gain = max(self.errors / 40, (brought or 0.0) / 2)
+        yield self._idea(code, "Twice the epochs", {"epochs": 2 * epochs}, gain, cost=2.0)
+
+    def _falling_rate(self) -> Iterator[Idea]:
+        if self.recipe["schedule"] in ENDS_LOW:
+            return
+        changes: dict[str, Any] = {"schedule": "cosine"}
+        if self.recipe["plateau_patience"] is not None:
+            changes["plateau_patience"] = None
+        gain = self.errors / 30
+        if self.found["TS110"]:
+            gain = min(2 * self.found["TS110"][0]["unrest"], self.errors / 4)
+        yield self._idea("TS110", "Let the learning rate end near 0", changes, gain)
+
+    def _against_overfitting(self) -> Iterator[Idea]:
+        if not self.found["TS101"] or self.seen is None:
+            return
+        if not self.recipe["label_smoothing"] and len(self.summary["data"]["class_names"]) > 2:
+            gain = min(self.gap, self.errors) / 10
+            yield self._idea("TS101", "Smooth the labels", {"label_smoothing": 0.1}, gain)
+        if self.recipe["early_stopping_patience"] is None and self.recipe["schedule"] == "constant":
+            gain = self._best_epochs_lead()
+            if gain > 0:
+                patience = max(3, self.recipe["epochs"] // 4)
+                changes = {"early_stopping_patience": patience}
+                cost = min(1.0, (self.seen.lowest_epoch + patience) / self.seen.epochs)
+                yield self._idea("TS101", "Keep the best epoch's weights", changes, gain, cost=cost)
+
+    def _best_epochs_lead(self) -> float:
+        """Validation accuracy of the epoch with the lowest loss, less that of the last; a mean."""
+        leads = []
+        for run in self.start["runs"]:
+            rows = [row for row in run["history"] if row["val_loss"] is not None]
+            if rows:
+                best = min(rows, key=lambda row: row["val_loss"])
+                leads.append(best["val_accuracy"] - rows[-1]["val_accuracy"])
+        return sum(leads) / len(leads) if leads else 0.0
+
+    def _epochs(self) -> float:
+        return sum(self.start["epochs_run"]) / len(self.start["epochs_run"])
+
+    def _of_flop(self, flop: float) -> float | None:
+        """As a multiple of the variation's own training."""
+        return flop / self.start["train_flop"] if self.start["train_flop"] else None
+
+
+def _augmented(keys: Mapping[str, Any]) -> str:
+    words = {"horizontal_flip": "mirrored", "shift": "shifted", "cutout": "partly blanked"}
+    told = [words[key] for key in keys]
+    listed = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    return f"{listed.capitalize()} training images"

@@ -253,7 +253,7 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "quikstart"],
             'Unknown study "quikstart". Did you mean "quickstart"? Run "tinyscope list studies" to '
-            "see all 14.",
+            "see all 15.",
         ),
         (
             ["run", "demo", "--data", "cifar1"],

@@ -216,7 +216,7 @@ def test_the_frozen_backbone_that_comes_along_is_fine_tuned_at_the_size_that_it_
     assert recipe.difference(fine_tuning()) == bears
     assert (one["code"], one["expected_gain"]) == ("TS105", pytest.approx(0.31 * 0.3, abs=1e-4))
     assert one["why"].startswith("It knows 69.0% of the validation images with a frozen backbone.")
-    assert one["why"].endswith("here are 4500.")
+    assert one["why"].endswith("here are 4,500.")
 
 
 def test_a_backbone_is_fine_tuned_only_where_that_was_seen_to_help():

@@ -126,7 +126,7 @@ def many_classes() -> Recipe:
 
 
 def transfer() -> Recipe:
-    """Logistic regression on what a backbone sees that comes along: for 20 to 500 images a class.
+    """Logistic regression on what a backbone sees that comes along: for few images a class.
 
     An image passes the backbone once, 0.6 GFLOP at 32x32. The backbone was trained on CIFAR-100;
     its model card stands beside its weights, measured accuracy in `results/`.

@@ -176,7 +176,7 @@ class Ideas:
             why = (
                 f"It knows {self.accuracy:.1%} of the validation images with a frozen backbone. On "
                 "CIFAR-10, training the backbone too took an eighth of the errors away with 90 "
-                f"images a class, and three tenths with 450; here are {each:.0f}."
+                f"images a class, and three tenths with 450; here are {each:,.0f}."
             )
             gain = share * self.errors
             yield self._idea("TS105", "Fine-tune the backbone", changes, gain, cost=None, why=why)

@@ -71,6 +71,13 @@ def tinyscope(monkeypatch, capsys):
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own that commands are run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with empty caches whose hub cannot be reached."""
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "ours"))

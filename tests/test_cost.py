@@ -92,17 +92,18 @@ def test_the_count_leaves_the_network_as_it_was():
     assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
 
 
-def test_eight_epochs_of_the_known_recipe_take_about_0_28_petaflop():
+def test_eight_epochs_of_the_known_recipe_take_about_0_25_petaflop():
     network = built("whitened-cnn", widths=(64, 256, 256))
     # By hand, multiply-adds of an image: whitening 31 x 31 x 24 values over 12; then convolutions
-    # of 3 x 3, the first of each group at the resolution that comes in.
+    # of 3 x 3, the first of each group at the resolution that comes in, as far as pools look: 30 of
+    # 31 places, 14 of 15, 6 of 7.
     whitening = 31 * 31 * 24 * 12
-    first = 31 * 31 * 64 * 24 * 9
+    first = 30 * 30 * 64 * 24 * 9
     later = (
         15 * 15 * 64 * 64 * 9
-        + 15 * 15 * 256 * 64 * 9
+        + 14 * 14 * 256 * 64 * 9
         + 7 * 7 * 256 * 256 * 9
-        + 7 * 7 * 256 * 256 * 9
+        + 6 * 6 * 256 * 256 * 9
         + 3 * 3 * 256 * 256 * 9
         + 256 * 10
     )
@@ -125,7 +126,7 @@ def test_eight_epochs_of_the_known_recipe_take_about_0_28_petaflop():
         network, recipe, shape=(32, 32, 3), images=50_000, steps_per_epoch=50, epochs=8
     )
     assert flop == 400_000 * sum(of_an_image) + 400 * muon_step
-    assert flop == pytest.approx(0.28e15, rel=0.03)
+    assert flop == pytest.approx(0.25e15, rel=0.03)
 
 
 def test_sgd_pays_nothing_for_orthogonal_kernels_and_half_the_epochs_cost_half():

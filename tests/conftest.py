@@ -78,6 +78,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, which take most of the time."""
+    for module in ("page", "data_page"):
+        monkeypatch.setattr(f"tinyscope.report.{module}.markup", lambda figure, label, name: "")
+
+
+@pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with empty caches whose hub cannot be reached."""
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "ours"))

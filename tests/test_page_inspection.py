@@ -1,0 +1,113 @@
+"""What a report says of its data: checks, leaked test images, review files."""
+
+import json
+
+import pytest
+from page_reader import Page, faults_of_a_page
+from page_world import small_summary, summary_of, words_of
+
+from tinyscope.data.review import ReviewCounts
+from tinyscope.report import page
+from tinyscope.report.templating import percent
+
+ONE = {"smooth": {"label_smoothing": 0.2}}
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory):
+    """A study whose images were inspected: 3 of 16 test images were found among the others."""
+    return summary_of(
+        tmp_path_factory.mktemp("runs"), ("ant", "bee"), leaks=3, variations=ONE, seeds=(0, 1)
+    )
+
+
+@pytest.fixture
+def uninspected(tmp_path):
+    """The same without any inspection or review."""
+    return small_summary(tmp_path / "uninspected")
+
+
+def test_a_report_shows_what_the_checks_of_the_data_found(looked_at):
+    html = page.render(looked_at)
+    shown = Page(html)
+    assert faults_of_a_page(html) == []
+    assert shown.cells.count("Copies on both sides of a splitTS008") == 1
+    start = shown.cells.index("Copies on both sides of a splitTS008")
+    assert shown.cells[start + 1 : start + 3] == ["falsifies results", "3"]
+    words = " ".join(shown.text.split())
+    assert "1 finding would falsify results, 1 is worth mending." in words
+    assert "mean = [0." in words  # normalization constants, folded away
+    assert page.render(json.loads(json.dumps(looked_at))) == html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
+    base = looked_at["variations"][0]["test"]
+    leaks = base["leaks"]
+    assert leaks["images"] == 3
+    words = words_of(looked_at)
+    chosen = next(
+        one
+        for one in looked_at["variations"]
+        if one["name"] == looked_at["recommended"]["variation"]
+    )["test"]
+    assert (
+        "3 of 16 test images have copies among the training images, those set apart for "
+        "validation included. On them "
+        f"{looked_at['recommended']['variation']} is right in "
+        f"{percent(chosen['leaks']['accuracy'])}, on the other test images in "
+        f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
+        f"{percent(chosen['accuracy'], 2)}."
+    ) in words
+    assert "Without leaked images" in words
+    html = page.render(looked_at)
+    table = Page(html[html.index('<table id="model-table"') :].split("</table>")[0])
+    for one in looked_at["variations"]:
+        without = percent(one["test"]["leaks"]["accuracy_without"], 2)
+        assert f"{without}13 images" in table.cells
+    (limit,) = [one for one in looked_at["limits"] if "have copies" in one]
+    assert limit.startswith(
+        "3 of 16 test images have copies among the training images, so the test accuracy can be "
+        f"too high. Without them it is {percent(leaks['accuracy_without'], 2)} for “base” (with "
+        f"them {percent(base['accuracy'], 2)}), "
+    )
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_without_leaks_has_no_column_for_them(tmp_path, uninspected):
+    none_found = summary_of(tmp_path, ("ant", "bee"), leaks=0, variations={}, seeds=(0,))
+    words = words_of(none_found)
+    assert "No copy of a training image was found among the test images." in words
+    assert "Without leaked images" not in words
+    assert any(one.startswith("Among the test images no copy") for one in none_found["limits"])
+    nobody_looked = words_of(uninspected)
+    assert "copies of training images are among the test images was not looked for" in nobody_looked
+    assert "Without leaked images" not in nobody_looked
+
+
+def test_where_the_test_split_was_cut_here_finding_no_leak_is_no_limit(tmp_path):
+    found = summary_of(tmp_path, ("ant", "bee"), leaks=0, came=False, variations={}, seeds=(0,))
+    assert not any("cop" in sentence for sentence in found["limits"])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_test_split_that_leaked_as_a_whole_says_nothing(tmp_path):
+    found = summary_of(tmp_path, ("ant", "bee"), leaks=8, variations={}, seeds=(0,))
+    for one in found["variations"]:
+        one["test"]["leaks"] = {"images": 16, "accuracy": 0.9, "accuracy_without": None}
+    words = words_of(found)
+    assert "16 of 16 test images have copies" in words
+    assert "on the other test images" not in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_says_what_a_review_file_changed(tmp_path, uninspected):
+    reviewed = ReviewCounts("<i>mine</i>.csv", 12, 3)
+    words = words_of(
+        summary_of(tmp_path, ("ant", "bee"), reviewed=reviewed, variations={}, seeds=(0,))
+    )
+    assert (
+        "A review file (<i>mine</i>.csv) took out 12 images and gave 3 another class before "
+        "anything was learnt."
+    ) in words
+    assert "review file" not in words_of(uninspected)

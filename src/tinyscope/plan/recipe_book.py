@@ -102,7 +102,7 @@ def quick() -> Recipe:
 
 
 def standard() -> Recipe:
-    """The whitened CNN at the widths of Jordan's record, in 10 epochs, half of it on smaller images.
+    """The whitened CNN at the widths of Jordan's record, in 10 epochs, half on smaller images.
 
     0.22 PFLOP of training on 50,000 images of 32x32. Widths and rate are the record's, not searched
     for here. See `sprint` for where its figures stand; of one seed so far.

@@ -10,6 +10,7 @@ from study_world import make_run, make_splits, make_study
 
 from tinyscope.plan.study_files import load_study
 from tinyscope.report import page
+from tinyscope.report.beside_published import differences
 from tinyscope.report.summary import summarise
 from tinyscope.report.templating import between, percent
 
@@ -61,12 +62,12 @@ def beside(tmp_path_factory):
         },
         seeds=(0, 1),
         published={
-            "simple": {"parameters": 1000, "differs": ["Three seeds.", "No <i>dropout</i>."]},
+            "simple": {"parameters": 1000, "differs": ["Validation is cut.", "No <i>dropout</i>."]},
             "longer": {
                 "test_accuracy": 0.35,
                 "epochs": 40,
                 "minutes": 2,
-                "differs": ["Three seeds."],
+                "differs": ["Validation is cut."],
             },
         },
         published_source="A <i>workshop</i>",
@@ -98,8 +99,15 @@ def test_every_published_figure_has_a_row_beside_the_measured_one(page_beside, b
 
 def test_where_the_method_differs_is_told_once_for_all_and_else_by_name(page_beside):
     told = section_of(page_beside, "published")
-    assert told.count("Three seeds.") == 1
-    assert "Three seeds. No <i>dropout</i>. (simple)" in told
+    assert told.count("Validation is cut.") == 1
+    means = "Figures here are means over 2 seeds."
+    assert f"Validation is cut. {means} No <i>dropout</i>. (simple)" in told
+
+
+def test_one_seed_is_not_called_a_mean(beside):
+    single = [{**one, "runs": one["runs"][:1]} for one in beside["variations"]]
+    assert "means over 2 seeds" in str(differences(beside["variations"]))
+    assert "seed" not in str(differences(single))
 
 
 def test_the_best_published_network_is_compared_with_a_recipe_that_is_no_larger(

@@ -77,7 +77,7 @@ def test_a_published_study_says_whose_it_is_and_where_each_of_its_methods_differ
         assert figures.figures
         assert all(each.endswith(".") for each in figures.differs)
         assert any("alidat" in each for each in figures.differs)
-        assert "Three seeds instead of one run." in figures.differs
+        assert not any("seeds instead" in each for each in figures.differs), "a page counts them"
 
 
 def test_the_published_accuracies_are_those_of_the_reports() -> None:

@@ -208,6 +208,8 @@ _ROWS = {
 def differences(variations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Where published methods differ from ours: each sentence once, the most general first.
 
+    To what the study says is added how many seeds figures here are means of, where it is several.
+
     Returns:
         Dictionaries with "sentence" and "of": the variations that it was said of, or none where it
         was said of all of which something was published.
@@ -215,7 +217,9 @@ def differences(variations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     published = [one for one in variations if one["published"] is not None]
     said: dict[str, list[str]] = {}
     for one in published:
-        for sentence in one["published"]["differs"]:
+        seeds = len(one["runs"])
+        means = [f"Figures here are means over {seeds} seeds."] if seeds > 1 else []
+        for sentence in [*one["published"]["differs"], *means]:
             said.setdefault(sentence, []).append(one["name"])
     rows = [
         {"sentence": sentence, "of": [] if len(names) == len(published) else names}

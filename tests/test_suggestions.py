@@ -45,7 +45,7 @@ def test_every_suggestion_has_its_evidence_and_is_a_recipe():
 def test_overfitting_on_cifar_is_answered_by_the_fast_recipe_then_by_flips_and_shifts():
     first, second = suggested(variation(history=OVERFIT, **STACK))[:2]
     assert (first["code"], first["changes"]["model"]) == ("TS112", "whitened-cnn")
-    assert first["expected_gain"] == pytest.approx(0.8998 - 0.69)
+    assert first["expected_gain"] == pytest.approx(0.9076 - 0.69)
     assert (second["code"], second["changes"]) == ("TS106", {"horizontal_flip": True, "shift": 4})
     assert second["expected_gain"] == pytest.approx(0.29 / 2)
     assert second["why"].startswith("It knows 98.0% of the training and 69.0% of the validation")
@@ -141,7 +141,7 @@ def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
     assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
     assert wider["cost"] == pytest.approx(ideas._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
     fast = by_code(found, "TS112")
-    assert fast["cost"] == pytest.approx(0.0278e15 * 0.9 / 1e13, abs=1e-3)
+    assert fast["cost"] == pytest.approx(0.0297e15 * 0.9 / 1e13, abs=1e-3)
 
 
 def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_little():

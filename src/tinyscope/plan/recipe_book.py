@@ -53,9 +53,9 @@ def _speed(**choices: Any) -> Recipe:
 
     Ingredients of Jordan 2024 (arXiv 2404.00498) and of its later record with Muon; sources of the
     parts stand where they are written. Differs, each after experiments that `docs/experiments.md`
-    keeps: training begins with smaller images, which costs a tenth less for the same accuracy;
-    the whitening layer has no bias; no weight decay; small batches, which a CPU takes as fast as
-    large ones.
+    keeps: training begins with smaller images, which costs less for the same accuracy; the
+    whitening layer has no bias; no weight decay; small batches, which a CPU takes as fast as large
+    ones.
     """
     return Recipe(
         model="whitened-cnn",

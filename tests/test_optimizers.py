@@ -3,8 +3,11 @@ import pytest
 import torch
 from torch import nn
 
+from tinyscope.errors import InputError
+from tinyscope.features.weights import load_backbone
+from tinyscope.models.transfer import TransferNetwork
 from tinyscope.plan.recipe import Recipe
-from tinyscope.training.optimizers import RMSprop, build_optimizer
+from tinyscope.training.optimizers import RMSprop, build_optimizer, check_backbone
 
 
 def keras_rmsprop(gradients, *, rate, rho, momentum, epsilon, start):
@@ -107,3 +110,23 @@ def test_every_group_holds_its_rate_before_the_schedule(name):
     groups = build_optimizer(recipe, network).param_groups
     assert [group["initial_lr"] for group in groups] == [group["lr"] for group in groups]
     assert groups[0]["initial_lr"] == 0.3
+
+
+@pytest.mark.parametrize("backbone", ["random", "ours"])
+def test_muon_trains_a_backbone_only_where_its_kernels_have_muons_lengths(backbone):
+    if backbone == "ours":
+        trained, _ = load_backbone("cifar100-backbone")
+        body, width = trained.network, 1408
+    else:
+        torch.manual_seed(0)
+        body, width = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten()), 8
+    network = TransferNetwork(body, nn.Linear(width, 4), size=None, pooling="mean")
+    muon = Recipe(optimizer="muon", weight_decay=0.0)
+    if backbone == "ours":
+        check_backbone(muon, network)
+        return
+    with pytest.raises(InputError, match=r'^optimizer = "muon" scales every kernel'):
+        check_backbone(muon, network)
+    check_backbone(Recipe(optimizer="adamw"), network)
+    body.requires_grad_(False)
+    check_backbone(muon, network)

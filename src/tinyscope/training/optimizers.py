@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tinyscope.errors import InputError
 from tinyscope.models.transfer import TransferNetwork
 from tinyscope.models.whitened_cnn import MeanLinear
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.muon import Muon
 
 _Tensors = list[Tensor] | tuple[Tensor, ...]
+_OTHER_LENGTH = 0.25
+"""From where on a kernel's length is not Muon's, whose steps leave it within their rate."""
 
 
 def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -25,6 +28,25 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def check_backbone(recipe: Recipe, network: nn.Module) -> None:
+    """Refuses a training that would spoil a backbone before it has learnt anything.
+
+    Raises:
+        InputError: Muon is to train a backbone whose kernels have other lengths than it gives them.
+    """
+    if recipe.optimizer != "muon":
+        return
+    for kernel in _of_backbones(network):
+        if kernel.requires_grad and kernel.dim() > 1:
+            length = kernel.norm().item() / len(kernel) ** 0.5
+            if abs(length - 1) > _OTHER_LENGTH:
+                raise InputError(
+                    'optimizer = "muon" scales every kernel to a length of its own, and this '
+                    'backbone answers by the lengths that its kernels have: use "adamw", as the '
+                    'recipe "fine-tuning" does, or another optimizer.'
+                )
 
 
 def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
@@ -54,6 +76,16 @@ def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     return Muon(_slower_in_backbone(groups, recipe, network))
 
 
+def _of_backbones(network: nn.Module) -> set[Tensor]:
+    """The parameters of the backbones in a network."""
+    return {
+        parameter
+        for module in network.modules()
+        if isinstance(module, TransferNetwork)
+        for parameter in module.backbone.parameters()
+    }
+
+
 def _built(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     kernels = [parameter for parameter in trainable if parameter.dim() > 1]
@@ -81,12 +113,7 @@ def _slower_in_backbone(
     groups: list[dict[str, Any]], recipe: Recipe, network: nn.Module
 ) -> list[dict[str, Any]]:
     """The groups that have parameters, those of a backbone as groups of their own."""
-    backbone = {
-        parameter
-        for module in network.modules()
-        if isinstance(module, TransferNetwork)
-        for parameter in module.backbone.parameters()
-    }
+    backbone = _of_backbones(network)
     split = []
     for group in groups:
         inside = [each for each in group["params"] if each in backbone]

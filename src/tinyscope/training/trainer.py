@@ -29,7 +29,7 @@ from tinyscope.training.checkpoint import (
 )
 from tinyscope.training.cost import training_flop
 from tinyscope.training.material import Material, images_of
-from tinyscope.training.optimizers import build_optimizer
+from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
@@ -95,6 +95,9 @@ class Trainer:
         data: training and validation images are copied to the device; see `train`.
         recipe: "auto" precision is decided for the device.
         seed: see `train`.
+
+    Raises:
+        InputError: Muon is to train a backbone that it would spoil (`check_backbone`).
     """
 
     def __init__(self, data: Splits | Material, recipe: Recipe, *, seed: int = 0) -> None:
@@ -113,6 +116,7 @@ class Trainer:
             network, mean = material.begin(recipe)
         self.network: nn.Module = network.to(self.device)
         self._mean_colour = mean
+        check_backbone(recipe, self.network)
         self._optimizer = build_optimizer(recipe, self.network)
         self._class_weights: Tensor | None = None
         if recipe.class_weights == "balanced":

@@ -187,7 +187,7 @@ def test_a_model_that_was_fitted_at_once_has_no_curve_and_a_sentence(tmp_path):
     assert faults_of_a_page(html) == []
     words = " ".join(Page(html).text.split())
     assert "There is no curve: random-forest was fitted at once" in words
-    assert "and so without a curve: vgg16-random-forest." in words
+    assert "and so without a curve: “vgg16-random-forest”." in words
     labels = [one["aria-label"] for one in Page(html).all("svg")]
     assert sum("vgg16-random-forest" in one and "Curves" in one for one in labels) == 0
     assert sum("Curves" in one for one in labels) == 4

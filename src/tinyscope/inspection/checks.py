@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """What a code stands for, of data or of a study; `docs/checks.md` says more of each."""
+    """What a code stands for; `docs/checks.md` says more of each."""
 
     title: str
     """What was found, as a heading."""
     severity: str
-    """ "error": figures would be wrong; "warning": a model is worse; "note": worth a look."""
+    """ "error": figures would be wrong; "warning": a model would be worse; "note": worth a look."""
     why: str
     """Why it matters, in a sentence."""
     remedy: str

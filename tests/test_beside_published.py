@@ -194,6 +194,7 @@ def test_a_difference_is_told_once_the_most_general_first():
     )
     assert rows == [
         {"sentence": "Both.", "of": []},
+        {"sentence": "Figures here are means over 3 seeds.", "of": []},
         {"sentence": "Only a.", "of": ["a"]},
         {"sentence": "Only b.", "of": ["b"]},
     ]

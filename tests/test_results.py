@@ -1,7 +1,11 @@
 import importlib
+import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+
+from tinyscope.report import answer_checks
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))
@@ -24,6 +28,21 @@ def test_the_readmes_tables_are_those_of_the_results(record):
 def test_a_results_table_is_the_one_that_its_records_give(folder, record):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
+
+
+def test_what_reports_quote_of_the_recipe_quick_is_its_latest_record():
+    latest = [folder for folder in FOLDERS if "time-to-accuracy" in folder.name][-1]
+    recipes = json.loads((latest / "figures.json").read_text(encoding="utf-8"))["recipes"]
+    [runs] = [each["runs"] for each in recipes if each["recipe"] == "quick"]
+
+    def mean(key: str) -> float:
+        return fmean(run[key] for run in runs)
+
+    assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
+    assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
+    mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
+    [item] = answer_checks.one_look({"variations": [mirrored]}).items
+    assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from test_results import ROOT
@@ -43,3 +44,17 @@ def benchmark_modules() -> Iterator[dict[str, ModuleType]]:
 
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def source_of(modules: dict[str, ModuleType]) -> Any:
+    """The digits that faults are planted in."""
+    return modules["fault_set"].draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
+
+
+def with_all_shortcuts(
+    modules: dict[str, ModuleType], source: Any, folder: Path
+) -> tuple[Path, Any]:
+    """A set with every shortcut planted in a folder, and what is in it."""
+    names = list(modules["shortcuts"].SHORTCUTS)
+    plant = modules["fault_set"].plant
+    return folder, plant(source, folder, seed=0, count=COUNT, shortcuts=names)

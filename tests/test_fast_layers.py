@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.signal import correlate2d
-from torch import Tensor
+from torch import Tensor, nn
 
-from tinyscope.models.fast_layers import BitDropout, Conv2dSame
+from tinyscope.models.fast_layers import BitDropout, Conv2dBeforePool, Conv2dSame
 
 RATES = (0.1, 0.25, 0.5, 0.9)
 
@@ -160,3 +161,23 @@ def test_an_odd_row_of_padding_is_at_the_bottom_and_at_the_right() -> None:
     # Rows 0-2 and columns 0-2: 0+1+2+4+5+6+8+9+10; rows 2-3 and columns 2-3: 10+11+14+15.
     assert out[0, 0, 0, 0] == 45
     assert out[0, 0, 1, 1] == 50
+
+
+@pytest.mark.parametrize("size", [(7, 7), (6, 6), (7, 6), (5, 8), (3, 2), (1, 5), (6, 1), (1, 1)])
+def test_a_convolution_before_a_pool_leaves_out_what_the_pool_would(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ours = Conv2dBeforePool(4, 5)
+    plain = nn.Conv2d(4, 5, 3, padding=1, bias=False)
+    plain.load_state_dict(ours.state_dict())
+    values = torch.randn(2, 4, *size)
+    found = []
+    for layer in (ours, plain):
+        entered = values.clone().requires_grad_()
+        passed = layer(entered)
+        pooled = F.max_pool2d(passed, 2) if min(size) > 1 else passed
+        pooled.square().sum().backward()
+        found.append((pooled, entered.grad, layer.weight.grad))
+        if layer is ours:
+            odd = min(size) > 1
+            assert passed.shape[2:] == tuple(side - side % 2 * odd for side in size)
+    torch.testing.assert_close(*found)

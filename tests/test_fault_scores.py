@@ -4,7 +4,16 @@ import json
 import sys
 
 import pytest
-from planted_world import COUNT, KINDS, MORE, TEST, TRAIN, benchmark_modules, files_of
+from planted_world import (
+    COUNT,
+    KINDS,
+    TEST,
+    TRAIN,
+    benchmark_modules,
+    files_of,
+    source_of,
+    with_all_shortcuts,
+)
 
 TRUTH = [
     ("train/a/00001.png", "unreadable file", "no bytes", "0 bytes"),
@@ -55,11 +64,8 @@ def modules():
 
 @pytest.fixture(scope="module")
 def with_shortcuts(modules, tmp_path_factory):
-    faults = modules["fault_set"]
-    source = faults.draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
     folder = tmp_path_factory.mktemp("shortcuts") / "set"
-    names = list(modules["shortcuts"].SHORTCUTS)
-    return folder, faults.plant(source, folder, seed=0, count=COUNT, shortcuts=names)
+    return with_all_shortcuts(modules, source_of(modules), folder)
 
 
 def test_an_empty_answer_finds_nothing_and_names_nothing(modules):

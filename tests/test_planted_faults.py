@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from planted_world import COUNT, KINDS, MORE, TEST, TRAIN, benchmark_modules, files_of
+from planted_world import (
+    COUNT,
+    KINDS,
+    MORE,
+    TEST,
+    TRAIN,
+    benchmark_modules,
+    files_of,
+    source_of,
+    with_all_shortcuts,
+)
 from sklearn.datasets import load_digits
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP"}
@@ -21,7 +31,7 @@ def modules():
 
 @pytest.fixture(scope="module")
 def source(modules):
-    return modules["fault_set"].draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
+    return source_of(modules)
 
 
 @pytest.fixture(scope="module")
@@ -357,10 +367,7 @@ def test_a_set_that_is_too_small_says_for_what(modules, source, made, tmp_path):
 
 @pytest.fixture(scope="module")
 def with_shortcuts(modules, source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shortcuts") / "set"
-    names = list(modules["shortcuts"].SHORTCUTS)
-    plant = modules["fault_set"].plant
-    return folder, plant(source, folder, seed=0, count=COUNT, shortcuts=names)
+    return with_all_shortcuts(modules, source, tmp_path_factory.mktemp("shortcuts") / "set")
 
 
 def test_shortcuts_do_not_move_the_other_faults(made, with_shortcuts):

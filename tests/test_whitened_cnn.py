@@ -11,7 +11,7 @@ from tinyscope.data.bundled import digits
 from tinyscope.data.dataset import ImageDataset, Preprocessing, Splits
 from tinyscope.models import zoo
 from tinyscope.models.views import with_views
-from tinyscope.models.whitened_cnn import Conv2dBeforePool, MeanLinear, WhitenedCNN
+from tinyscope.models.whitened_cnn import MeanLinear, WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.shipping.classifier import load_classifier, save_model
 from tinyscope.training.untrained import untrained
@@ -208,26 +208,6 @@ def test_the_network_computes_what_its_layers_written_out_do(
         torch.testing.assert_close(
             whitened(images), written_out(whitened, images, depth=depth), rtol=1e-3, atol=1e-4
         )
-
-
-@pytest.mark.parametrize("size", [(7, 7), (6, 6), (7, 6), (5, 8), (3, 2), (1, 5), (6, 1), (1, 1)])
-def test_a_convolution_before_a_pool_leaves_out_what_the_pool_would(size: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    ours = Conv2dBeforePool(4, 5, 3, padding=1, bias=False)
-    plain = nn.Conv2d(4, 5, 3, padding=1, bias=False)
-    plain.load_state_dict(ours.state_dict())
-    values = torch.randn(2, 4, *size)
-    found = []
-    for layer in (ours, plain):
-        entered = values.clone().requires_grad_()
-        passed = layer(entered)
-        pooled = F.max_pool2d(passed, 2) if min(size) > 1 else passed
-        pooled.square().sum().backward()
-        found.append((pooled, entered.grad, layer.weight.grad))
-        if layer is ours:
-            odd = min(size) > 1
-            assert passed.shape[2:] == tuple(side - side % 2 * odd for side in size)
-    torch.testing.assert_close(*found)
 
 
 def test_norms_have_an_offset_no_scale_and_quick_statistics() -> None:

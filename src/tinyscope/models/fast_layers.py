@@ -79,3 +79,29 @@ class Conv2dSame(nn.Conv2d):
             return F.conv2d(input, self.weight, self.bias, self.stride, high // 2)
         edges = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
         return F.conv2d(F.pad(input, edges), self.weight, self.bias, self.stride)
+
+
+class Conv2dBeforePool(nn.Conv2d):
+    """A 3x3 convolution padded by 1, without the last row or column that a 2x2 pool leaves out.
+
+    Of 7 x 7 places such a pool takes 6 x 6: what is not computed here is a quarter of that
+    convolution, and a tenth of the speed network's arithmetic on images of 32x32. What the pool
+    then gives, and every gradient, is the same. Where a side is 1, such as at the end of a network
+    for small images, nothing is taken to be pooled, and nothing left out.
+
+    Args:
+        inputs: channels.
+        outputs: channels; they have no bias.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, out, H, W), odd sides shorter by one if both are above 1."""
+        odd_rows, odd_columns = (side % 2 for side in input.shape[2:])
+        if min(input.shape[2:]) == 1 or not (odd_rows or odd_columns):
+            return super().forward(input)
+        # The row and the column left out are the padding of those before them.
+        padded = F.pad(input, (1, 1 - odd_columns, 1, 1 - odd_rows))
+        return F.conv2d(padded, self.weight)

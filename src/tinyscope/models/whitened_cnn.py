@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinyscope.models.fast_layers import Conv2dBeforePool
+
 _PATCH = 2
 _LEAST_VARIANCE = 5e-4
 """Added to the variance of each direction, so that those without any are not blown up."""
@@ -100,25 +102,6 @@ class MeanLinear(nn.Linear):
         return super().forward(input) / self.in_features
 
 
-class Conv2dBeforePool(nn.Conv2d):
-    """A 3x3 convolution padded by 1, without the last row or column that a 2x2 pool leaves out.
-
-    Of 7 x 7 places such a pool takes 6 x 6: what is not computed here is a quarter of that
-    convolution, and a tenth of a training's arithmetic on images of 32x32. What the pool then
-    gives, and every gradient, is the same. Where a side is 1 nothing is pooled, and nothing left
-    out.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, out, H, W), odd sides shorter by one if both are above 1."""
-        odd_rows, odd_columns = (side % 2 for side in input.shape[2:])
-        if min(input.shape[2:]) == 1 or not (odd_rows or odd_columns):
-            return super().forward(input)
-        # The row and the column left out are the padding of those before them.
-        padded = F.pad(input, (1, 1 - odd_columns, 1, 1 - odd_rows))
-        return F.conv2d(padded, self.weight)
-
-
 class Group(nn.Module):
     """Convolutions of one width, the first of which halves the resolution."""
 
@@ -127,7 +110,7 @@ class Group(nn.Module):
         into = [channels_in] + [width] * (depth - 1)
         self.convolutions = nn.ModuleList(
             [
-                Conv2dBeforePool(channels_in, width, 3, padding=1, bias=False),
+                Conv2dBeforePool(channels_in, width),
                 *(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in into[1:]),
             ]
         )

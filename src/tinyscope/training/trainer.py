@@ -28,6 +28,7 @@ from tinyscope.training.checkpoint import (
     write_checkpoint,
 )
 from tinyscope.training.cost import training_flop
+from tinyscope.training.cuda_graph import RecordedPass
 from tinyscope.training.material import Material, images_of
 from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.patience import ValidationWatch
@@ -125,6 +126,11 @@ class Trainer:
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )
+        self._pass = (
+            RecordedPass(self._forward_and_backward, list(self.network.parameters()))
+            if self.device.type == "cuda"
+            else self._forward_and_backward
+        )
         self._watch = ValidationWatch(recipe)
         self._history: list[Row] = []
         self._best = deepcopy(self.network.state_dict())
@@ -186,7 +192,13 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
-        pixels = shrunk(pixels, share)
+        self._optimizer.zero_grad()
+        loss, right = self._pass(shrunk(pixels, share), labels)
+        self._optimizer.step()
+        return loss, right
+
+    def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Leaves the gradients of a batch in the parameters; answers what `step` does."""
         logits = forward(self.network, pixels, precision=self.recipe.precision).float()
         loss = F.cross_entropy(
             logits,
@@ -194,10 +206,8 @@ class Trainer:
             weight=self._class_weights,
             label_smoothing=self.recipe.label_smoothing,
         )
-        self._optimizer.zero_grad()
         # Muon's rates are stated for sums over images.
         (loss * len(labels) if self.recipe.optimizer == "muon" else loss).backward()
-        self._optimizer.step()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -17,6 +17,7 @@ from tinyscope.inspection.out_of_sample import (
     out_of_sample,
     recipe_for,
 )
+from tinyscope.inspection.small_recipe import small_recipe
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.training.trainer import Trained
 
@@ -251,7 +252,7 @@ def test_the_temperature_is_found_though_labels_are_wrong(wrong):
 
 
 def test_few_images_are_seen_more_often():
-    assert recipe_for(25_000).epochs == module._EPOCHS
+    assert recipe_for(25_000).epochs == small_recipe().epochs
     for images in (20, 300, 900, 4000):
         assert recipe_for(images).steps(images) >= FEW_STEPS
         shorter = recipe_for(images).changed({"epochs": recipe_for(images).epochs - 1})

@@ -24,7 +24,7 @@ def test_an_unknown_recipe_is_told_with_the_nearest_one() -> None:
         recipe("keras-adm")
     assert str(caught.value) == (
         'Unknown recipe "keras-adm". Did you mean "keras-adam"? '
-        'Run "tinyscope list recipes" to see all 12.'
+        'Run "tinyscope list recipes" to see all 14.'
     )
 
 

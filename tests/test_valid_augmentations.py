@@ -8,13 +8,13 @@ from sklearn.datasets import load_digits
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.inspection import valid_augmentations
 from tinyscope.inspection.candidate_augmentations import augmentations
+from tinyscope.inspection.small_recipe import small_recipe
 from tinyscope.inspection.valid_augmentations import (
     ClassEffect,
     Measured,
     _verdict,
     measure,
 )
-from tinyscope.plan.recipe_book import sprint
 
 
 def dataset(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> ImageDataset:
@@ -67,8 +67,8 @@ def _quick_and_only_moves():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         every = augmentations
-        narrow = sprint().changed({"widths": (8, 16, 32)})
-        patch.setattr(valid_augmentations, "sprint", lambda: narrow)
+        narrow = small_recipe().changed({"widths": (8, 16, 32)})
+        patch.setattr(valid_augmentations, "small_recipe", lambda: narrow)
         patch.setattr(valid_augmentations, "_PASSES", 5000)
         patch.setattr(valid_augmentations, "_BATCH", 100)
         patch.setattr(

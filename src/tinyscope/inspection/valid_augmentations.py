@@ -42,8 +42,8 @@ from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.evaluation.comparison import mcnemar
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.inspection.candidate_augmentations import Augmentation, augmentations, changed
+from tinyscope.inspection.small_recipe import small_recipe
 from tinyscope.plan.recipe import Recipe
-from tinyscope.plan.recipe_book import sprint
 from tinyscope.training import machine
 from tinyscope.training.trainer import train
 
@@ -176,7 +176,7 @@ def _small(dataset: ImageDataset, rows: np.ndarray) -> ImageDataset:
 
 
 def _recipe(images: int, side: int, *, copies: int) -> Recipe:
-    """Of the small model: `sprint` without any augmentation, the same cost for all data sets."""
+    """Of the small model: `small_recipe` without augmentation, the same cost for all data sets."""
     epochs = max(1, math.ceil(_PASSES / max(images, 1) / 2)) * 2 // copies
     choices = {
         "horizontal_flip": False,
@@ -188,7 +188,7 @@ def _recipe(images: int, side: int, *, copies: int) -> Recipe:
     }
     if side < 16:
         choices["training_sizes"] = ()  # there is nothing to shrink
-    return sprint().changed(choices)
+    return small_recipe().changed(choices)
 
 
 class _Judge:
@@ -247,7 +247,7 @@ class _Judge:
         """float32 (N, K): probabilities for the held-out images, changed to `images`."""
         device = machine.device()
         asked = Batches(replace(self.held_out, images=images), device=device)
-        precision = machine.resolved(sprint(), device).precision
+        precision = machine.resolved(small_recipe(), device).precision
         return as_array(predict_logits(network, asked, precision=precision).softmax(1))
 
     def _judged(self, augmentation: Augmentation) -> Judgement:

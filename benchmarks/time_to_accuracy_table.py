@@ -6,16 +6,18 @@ from typing import Any
 from tinyscope.evaluation.intervals import student
 
 HEAD = ("training", "parameters", "PFLOP", "wall s", "CPU s", "GFLOP/s", "test, its views")
-HEAD += ("test, one view", "times sooner, wall", "times sooner, CPU")
-NOT_MEASURED = "not measured"
+HEAD += ("test, one view",)
+SOONER = ("times sooner, wall", "times sooner, CPU")
 
 
 def table(content: dict[str, Any]) -> str:
     """The rows of every recipe and of the yardstick, and below them what the figures rest on."""
     yardstick = content["yardstick"]
-    rows = [list(HEAD), ["---"] * len(HEAD)]
+    head = HEAD + SOONER if yardstick else HEAD
+    rows = [list(head), ["---"] * len(head)]
     rows += [_row(each, yardstick) for each in content["recipes"]]
-    rows.append(_yardstick_row(yardstick))
+    if yardstick:
+        rows.append(_yardstick_row(yardstick))
     lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return f"{lines}\n\n{' '.join(_notes(content))}\n"
 
@@ -26,7 +28,7 @@ def _row(recipe: dict[str, Any], yardstick: dict[str, Any] | None) -> list[str]:
     cpu = [run["train_cpu_seconds"] for run in runs]
     flop = [run["train_flop"] for run in runs]
     with_views = _accuracy([run["test_accuracy"] for run in runs])
-    return [
+    row = [
         recipe["recipe"],
         f"{recipe['parameters']:,}",
         _petaflop(fmean(flop)),
@@ -35,18 +37,17 @@ def _row(recipe: dict[str, Any], yardstick: dict[str, Any] | None) -> list[str]:
         _rate(sum(flop), sum(wall)),
         f"{with_views}; {recipe['views']} views" if recipe["views"] > 1 else "–",
         _accuracy([run["one_view_accuracy"] for run in runs]),
-        _sooner(yardstick, "train_seconds", wall),
-        _sooner(yardstick, "train_cpu_seconds", cpu),
     ]
+    if yardstick:
+        row.append(_sooner(yardstick["train_seconds"], wall))
+        row.append(_sooner(yardstick["train_cpu_seconds"], cpu))
+    return row
 
 
-def _yardstick_row(yardstick: dict[str, Any] | None) -> list[str]:
-    name = "Keras yardstick"
-    if yardstick is None:
-        return [name, *[NOT_MEASURED] * (len(HEAD) - 1)]
+def _yardstick_row(yardstick: dict[str, Any]) -> list[str]:
     seconds, cpu = yardstick["train_seconds"], yardstick["train_cpu_seconds"]
     return [
-        name,
+        "Keras yardstick",
         f"{yardstick['parameters']:,}",
         _petaflop(yardstick["train_flop"]),
         _seconds(seconds),
@@ -83,14 +84,14 @@ def _notes(content: dict[str, Any]) -> list[str]:
         "multiplication and an addition being two; nothing elementwise. GFLOP/s: these over wall "
         "seconds.",
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"{' and '.join(precisions)} on {machine['device']}; tinyscope "
+        f"{' and '.join(precisions)} on {_device(machine)}; tinyscope "
         f"{machine['tinyscope']}, torch {machine['torch']}, Python {machine['python']}. The runs "
         f"ended {_moment(trained[0])} to {_moment(trained[-1])} UTC.",
     ]
     if ended_early:
         notes.append(f"{ended_early} of {len(runs)} runs ended before their last epoch.")
     if yardstick is None:
-        return [*notes, f"Keras yardstick: {NOT_MEASURED}."]
+        return [*notes, "Keras yardstick: not measured."]
     versions = yardstick["versions"]
     notes.append(
         f"Keras yardstick: {yardstick['network']} of the published reports, {yardstick['epochs']} "
@@ -103,10 +104,14 @@ def _notes(content: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _sooner(yardstick: dict[str, Any] | None, key: str, taken: list[float]) -> str:
-    if yardstick is None:
-        return NOT_MEASURED
-    return f"{yardstick[key] / fmean(taken):.1f}" if any(taken) else "–"
+def _device(machine: dict[str, Any]) -> str:
+    return (
+        "cpu" if machine["device"] == "cpu" else f"{machine['device']} ({machine['device_name']})"
+    )
+
+
+def _sooner(seconds: float, taken: list[float]) -> str:
+    return f"{seconds / fmean(taken):.1f}" if any(taken) else "–"
 
 
 def _accuracy(shares: list[float]) -> str:

@@ -116,7 +116,7 @@ def test_every_group_holds_its_rate_before_the_schedule(name):
 def test_muon_trains_a_backbone_only_where_its_kernels_have_muons_lengths(backbone):
     if backbone == "ours":
         trained, _ = load_backbone("cifar100-backbone")
-        body, width = trained.network, 1408
+        body, width = trained.network, 1680
     else:
         torch.manual_seed(0)
         body, width = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten()), 8

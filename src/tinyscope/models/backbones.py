@@ -119,7 +119,7 @@ def _timm(name: str, layer: str) -> Backbone:
     )
 
 
-CIFAR100_WIDTHS = (64, 256, 448)
+CIFAR100_WIDTHS, CIFAR100_DEPTH = (64, 256, 304), 3
 CIFAR100_MEAN = (129.304, 124.070, 112.434)
 CIFAR100_DEVIATION = (68.170, 65.392, 70.418)
 """Of CIFAR-100's 50,000 training images."""
@@ -130,13 +130,16 @@ _CIFAR100_LAYERS = (*(f"groups.{place}" for place in range(len(CIFAR100_WIDTHS))
 def _cifar100(layer: str) -> Backbone:
     if layer not in _CIFAR100_LAYERS:
         raise InputError(unknown_layer(layer, _CIFAR100_LAYERS))
-    whole = WhitenedCNN(CIFAR100_WIDTHS, channels=3, classes=100)
+    whole = WhitenedCNN(CIFAR100_WIDTHS, depth=CIFAR100_DEPTH, channels=3, classes=100)
+    shapes = {
+        name: tuple(each.shape)
+        for name, each in whole.state_dict().items()
+        if not name.startswith("head.")
+    }
     network = Levels(whole) if layer == LEVELS else FeatureTap(whole, layer)
     network.eval()
     drop_unused(network, torch.zeros(1, 3, 8, 8))
     used = {key.removeprefix("network.") for key in network.state_dict()}
-    shapes = WhitenedCNN(CIFAR100_WIDTHS, channels=3, classes=100).state_dict()
-    names = [name for name in shapes if not name.startswith("head.")]
     blocks = ["whitening", *_CIFAR100_LAYERS[:-1]]
     return Backbone(
         name="cifar100-backbone",
@@ -152,8 +155,8 @@ def _cifar100(layer: str) -> Backbone:
             if any(name.startswith(f"{block}.") for name in used)
         ),
         stored={
-            name: Stored(f"network.{name}" if name in used else "", tuple(shapes[name].shape))
-            for name in names
+            name: Stored(f"network.{name}" if name in used else "", shape)
+            for name, shape in shapes.items()
         },
     )
 
@@ -162,7 +165,7 @@ BACKBONES: dict[str, Architecture] = {
     "cifar100-backbone": Architecture(
         _cifar100,
         LEVELS,
-        "comes along: a whitened CNN trained on CIFAR-100, 3.6 million parameters",
+        "comes along: a whitened CNN trained on CIFAR-100, 3.8 million parameters",
     ),
     "vgg16": Architecture(
         _vgg16, "block5", "VGG16, Simonyan and Zisserman 2014: ImageNet, 138 million parameters"

@@ -168,7 +168,7 @@ def _accurate(**choices: Any) -> Recipe:
 def transfer() -> Recipe:
     """Logistic regression on what a backbone sees that comes along: for few images a class.
 
-    An image passes the backbone once, 0.6 GFLOP at 32x32. The backbone was trained on CIFAR-100;
+    An image passes the backbone once, 0.3 GFLOP at 32x32. The backbone was trained on CIFAR-100;
     its model card stands beside its weights, measured accuracy in `results/`.
     """
     return Recipe(

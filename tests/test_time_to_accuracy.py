@@ -257,7 +257,7 @@ def test_asked_again_it_trains_nothing_and_opens_no_test_split(measured, benchma
     assert {path: path.read_bytes() for path in before} == before
     printed = capsys.readouterr()
     assert "to train" not in printed.err
-    assert [row["training"] for row in rows_of(printed.out)] == ["tiny", "Keras yardstick"]
+    assert [row["training"] for row in rows_of(printed.out)] == ["tiny"]
 
 
 def test_runs_of_another_machine_are_not_compared_with_this_one(measured, benchmark, monkeypatch):

@@ -143,8 +143,8 @@ def accurate() -> Recipe:
 def many_classes() -> Recipe:
     """`standard` with a wider last group, in 8 epochs: for a hundred classes or so.
 
-    At the record's rate. 0.19 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand, on
-    CIFAR-100.
+    At the record's rate. 0.19 PFLOP of training on 50,000 images of 32x32. See `sprint` for where
+    its figures stand, on CIFAR-100.
     """
     return standard().changed(
         {

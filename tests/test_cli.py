@@ -305,9 +305,12 @@ def test_variations_that_set_makes_equal_are_refused(tinyscope, here):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_keeps_the_checkpoint_exits_with_130_and_the_same_command_goes_on(tmp_path):
     arguments = [COMMAND, "demo", "--seeds", "1", "--set", "epochs=2000", "--out", tmp_path / "s"]
+    # Tests that a shell has started in the background ignore Ctrl-C, and so would what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("checkpoint.safetensors")) and time.monotonic() < deadline:
         assert running.poll() is None, running.communicate()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tinyscope.errors import InputError
 from tinyscope.models import published
-from tinyscope.models.fast_layers import BitDropout
+from tinyscope.models.bit_dropout import BitDropout
 from tinyscope.models.layer_stack import LayerStack
 
 

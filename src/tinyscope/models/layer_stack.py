@@ -26,7 +26,9 @@ import torch
 from torch import nn
 
 from tinyscope.errors import InputError
-from tinyscope.models.fast_layers import BitDropout, Conv2dSame
+from tinyscope.models.bit_dropout import BitDropout
+from tinyscope.models.fast_layers import ChannelsLastFlatten, Conv2dSame
+from tinyscope.models.max_pool import MaxPool2x2
 
 _COUNT = "([1-9][0-9]{0,4})"
 
@@ -106,7 +108,10 @@ def _layer(line: str, shape: tuple[int, ...], where: str) -> list[nn.Module]:
         return modules + [nn.ReLU()] * bool(match[3])
     if match := re.fullmatch(rf"(maxpool|avgpool) {_COUNT}", text):
         _needs_image(shape, where)
-        return [{"maxpool": nn.MaxPool2d, "avgpool": nn.AvgPool2d}[match[1]](int(match[2]))]
+        side = int(match[2])
+        if match[1] == "avgpool":
+            return [nn.AvgPool2d(side)]
+        return [MaxPool2x2() if side == 2 else nn.MaxPool2d(side)]
     if match := re.fullmatch(r"dropout (0?\.[0-9]+)", text):
         if float(match[1]) > 0.99:
             raise InputError(f"{where}: at most 0.99 of the values can be dropped.")
@@ -119,7 +124,7 @@ def _layer(line: str, shape: tuple[int, ...], where: str) -> list[nn.Module]:
     if text == "relu":
         return [nn.ReLU()]
     if text == "flatten":
-        return [nn.Flatten()]
+        return [ChannelsLastFlatten()]
     raise InputError(
         f"{where} is no layer. Expected one of: conv 32 3x3 [stride 2] same|valid [batchnorm] "
         "[relu], dense 512 [batchnorm] [relu], maxpool 2, avgpool 2, globalpool, batchnorm, relu, "

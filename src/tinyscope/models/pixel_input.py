@@ -32,6 +32,10 @@ class PixelInput(nn.Module):
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """(N, H, W, C) of 0 … 255 to what the network takes: float (N, C, H, W)."""
-        values = (pixels.float() - self.mean).mul_(self.scale)
+        # Grey images count as as many equal channels as the network was made for.
+        pixels = pixels.expand(*pixels.shape[:3], len(self.mean))
+        # Row by row: three channels at a time would fill three lanes of a register.
+        rows, width = pixels.to(torch.float32, copy=True).flatten(2), pixels.shape[2]
+        rows.sub_(self.mean.repeat(width)).mul_(self.scale.repeat(width))
         # The permuted view of an (N, H, W, C) array is torch's channels-last layout, for free.
-        return values.permute(0, 3, 1, 2)
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)

@@ -10,7 +10,7 @@ torchvision does; at 224x224 they are 7x7 anyway.
 import torch
 from torch import Tensor, nn
 
-from tinyscope.models.fast_layers import BitDropout
+from tinyscope.models.bit_dropout import BitDropout
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and channels of each block."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinyscope.models.fast_layers import Conv2dBeforePool
+from tinyscope.models.max_pool import max_pool_2x2
 
 _PATCH = 2
 _LEAST_VARIANCE = 5e-4
@@ -124,7 +125,7 @@ class Group(nn.Module):
         """What each convolution of the group leads to, all of the shape that `forward` gives."""
         values = self.convolutions[0](values)
         if min(values.shape[2:]) > 1:
-            values = F.max_pool2d(values, 2)
+            values = max_pool_2x2(values)
         values = shortcut = F.silu(self.norms[0](values))
         found = [values]
         last = len(self.convolutions) - 1

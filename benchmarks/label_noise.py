@@ -5,10 +5,10 @@
 
 Plants nothing, then 1%, 5% and 10% of labels that become any other class, then 5% that become the
 class that theirs is confused with most, and each time calls what users call: networks that answer
-out of sample, then `label_errors`, which knows neither share nor kind. Precision and recall count
-what was planted; the data's own wrong labels count as mistakes of the check. `--out` gets
-settings.csv, summary.md, and for every setting a contact sheet of the first 100 suspects that were
-not planted.
+out of sample, the linear probe, then `label_errors`, which knows neither share nor kind. Precision
+and recall count what was planted; the data's own wrong labels count as mistakes of the check.
+`--out` gets settings.csv, summary.md, and for every setting a contact sheet of the first 100
+suspects that were not planted.
 
 `--reviews` is a CSV of test images that people looked at: test_index, and votes_given of five; the
 label is taken for wrong where fewer than 3 are for it. How well suspicions order them is the area
@@ -22,7 +22,7 @@ Seconds are those of the time when it was trained.
 import argparse
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ COLUMNS = (
     *("kind", "rate", "images", "planted", "flagged", "precision", "recall"),
     *("average_precision", "average_precision_self_confidence"),
     *("average_precision_normalized_margin", "best_f1", "estimated_share", "suggested_right"),
-    *("accuracy", "seconds", "flop"),
+    *("accuracy", "probe_accuracy", "seconds", "flop"),
 )
 
 
@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _asked(arguments)
     wait_briefly()
     from tinyscope.data.catalogue import load
+    from tinyscope.inspection.label_probabilities import label_probabilities
+    from tinyscope.inspection.linear_probe import probe_answers
     from tinyscope.inspection.out_of_sample import out_of_sample
     from tinyscope.training import machine
 
@@ -75,12 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         labels = planted(data.train.labels, kind, rate, confused)
         noisy = replace(data, train=replace(data.train, labels=labels))
         answers = out_of_sample(noisy)
+        probe = probe_answers(noisy)
+        probabilities = label_probabilities(noisy, answers, probe)
         if kind == "none":
             called = answers.answers["train"].logits.argmax(1)
             confused = most_confused(data.train.labels, called)
             if asked.reviews:
-                lines += reviewed(asked.reviews, data.train, data.test, answers)
-        found = judged(kind, rate, data.train.labels, labels, answers)
+                lines += reviewed(asked.reviews, data.train, data.test, probabilities)
+        found = judged(kind, rate, data.train.labels, labels, probabilities["train"])
+        found.row["accuracy"] = round(
+            float((answers.answers["train"].logits.argmax(1) == data.train.labels).mean()), 4
+        )
+        found.row["probe_accuracy"] = round(
+            float((probe.logits["train"].argmax(1) == data.train.labels).mean()), 4
+        )
+        found.row["seconds"] = round(answers.seconds + probe.seconds, 1)
+        found.row["flop"] = answers.flop + probe.flop
         rows.append(found.row)
         sheet(asked.out / f"{kind.replace(' ', '-')}-{rate:g}.png", data.train, labels, found)
         print(f"  {found.row}", file=sys.stderr)
@@ -129,13 +141,14 @@ def cleanlab_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
     return {"self_confidence": -own, "normalized_margin": others.max(1) - own}
 
 
-def judged(kind: str, rate: float, true: np.ndarray, labels: np.ndarray, answers: Any) -> Found:
+def judged(
+    kind: str, rate: float, true: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+) -> Found:
     """What the check says of the labels, counted."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     from tinyscope.inspection.label_errors import label_errors
 
-    probabilities = answers.judging("train")
     found = label_errors(labels, probabilities)
     wrong = labels != true
     hit = found.wrong & wrong
@@ -146,9 +159,6 @@ def judged(kind: str, rate: float, true: np.ndarray, labels: np.ndarray, answers
         "planted": int(wrong.sum()),
         "flagged": int(found.wrong.sum()),
         "estimated_share": round(found.share, 5),
-        "accuracy": round(float((answers.answers["train"].logits.argmax(1) == true).mean()), 4),
-        "seconds": round(answers.seconds, 1),
-        "flop": answers.flop,
     }
     if wrong.any():
         row["precision"] = round(int(hit.sum()) / max(1, int(found.wrong.sum())), 4)
@@ -166,7 +176,7 @@ def judged(kind: str, rate: float, true: np.ndarray, labels: np.ndarray, answers
     return Found(row, order[~wrong[order]][:SHOWN], found.suggested)
 
 
-def reviewed(path: Path, train: Any, test: Any, answers: Any) -> list[str]:
+def reviewed(path: Path, train: Any, test: Any, by_split: Mapping[str, np.ndarray]) -> list[str]:
     """Lines on how well the test images that people looked at are ordered."""
     from sklearn.metrics import roc_auc_score
 
@@ -176,8 +186,8 @@ def reviewed(path: Path, train: Any, test: Any, answers: Any) -> list[str]:
         votes = [(int(r["test_index"]), int(r["votes_given"])) for r in csv.DictReader(file)]
     rows = np.array([index for index, _ in votes])
     wrong = np.array([given < 3 for _, given in votes])
-    probabilities = answers.judging("test")
-    known = label_errors(train.labels, answers.judging("train")).mislabelled
+    probabilities = by_split["test"]
+    known = label_errors(train.labels, by_split["train"]).mislabelled
     scores = {
         "tinyscope": label_errors(test.labels, probabilities, mislabelled=known).suspicion,
         **cleanlab_scores(test.labels, probabilities),
@@ -189,7 +199,7 @@ def reviewed(path: Path, train: Any, test: Any, answers: Any) -> list[str]:
         name: np.array([roc_auc_score(wrong[draw], score[rows][draw]) for draw in draws])
         for name, score in scores.items()
     }
-    called = answers.answers["test"].logits.argmax(1)
+    called = probabilities.argmax(1)
     lines = [
         f"Test images that people looked at: {len(rows)}, of which {wrong.sum()} are wrong; "
         f"accuracy on all {len(test)} test images {(called == test.labels).mean():.2%}.",
@@ -239,9 +249,11 @@ def summary(
         table.append(f"| {' | '.join([*cells, format(row['flop'] / 1e15, '.4f')])} |")
     conditions = (
         f"{data.name}: {len(data.train):,} training images; {answers.folds} networks of "
-        f"{answers.recipe.model} {list(answers.recipe.widths)}, {answers.recipe.epochs} epochs. "
-        f"Seconds of training and answering alone. {here['cpu']}, {here['cores']} cores, "
-        f"{answers.recipe.precision} on {here['device']}, torch {here['torch']}."
+        f"{answers.recipe.model} {list(answers.recipe.widths)}, {answers.recipe.epochs} epochs, and "
+        "a linear probe of the backbone that comes along. Seconds of training and answering, "
+        "where features were kept those that they once took. "
+        f"{here['cpu']}, {here['cores']} cores, {answers.recipe.precision} on {here['device']}, "
+        f"torch {here['torch']}."
     )
     return "\n".join([*table, "", conditions, "", *lines, ""])
 

@@ -11,6 +11,7 @@ from tinyscope.inspection import inspection, learnt
 from tinyscope.inspection.candidate_augmentations import augmentations
 from tinyscope.inspection.checks import CHECKS
 from tinyscope.inspection.inspection import inspect
+from tinyscope.inspection.linear_probe import ProbeAnswers
 from tinyscope.inspection.out_of_sample import Answers, OutOfSample
 from tinyscope.inspection.valid_augmentations import ClassEffect, Judgement, Measured
 from tinyscope.plan.recipe_book import sprint
@@ -153,10 +154,15 @@ def answered(splits: Splits, wrong: dict[str, list[int]]) -> OutOfSample:
         recipe=sprint(),
         folds=2,
         temperature=1.0,
-        all_temperature=1.0,
         flop=10**12,
         seconds=1.5,
     )
+
+
+def knows_nothing(splits: Splits) -> ProbeAnswers:
+    """A probe that calls all classes equally likely."""
+    logits = {part.split: np.zeros((len(part), 4), np.float32) for part in splits.parts()}
+    return ProbeAnswers(logits, flop=10**11, seconds=0.5)
 
 
 def judged(shape: tuple[int, int, int]) -> Measured:
@@ -195,6 +201,7 @@ def trained(world, monkeypatch):
     """What is made of networks' answers; the networks are tested by themselves."""
     wrong = {"train": [7, 30], "test": [2]}
     monkeypatch.setattr(learnt, "out_of_sample", lambda splits: answered(splits, wrong))
+    monkeypatch.setattr(learnt, "probe_answers", knows_nothing)
     shape = world.train.images.shape[1:]
     monkeypatch.setattr(learnt, "measure", lambda dataset: judged(shape))
     return inspect(world)

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from tinyscope.data.dataset import Splits
 from tinyscope.data.duplicates import cached_groups
 from tinyscope.errors import DataError, InputError
-from tinyscope.evaluation.metrics import softmax
 from tinyscope.inspection import out_of_sample as module
 from tinyscope.inspection.out_of_sample import (
-    fitted_temperature,
     folds_of,
     out_of_sample,
     recipe_for,
@@ -113,7 +111,6 @@ def test_networks_that_saw_an_image_often_have_no_say(data, memories):
     found = out_of_sample(data, recipe=replace(SMALL, epochs=7), folds=2)
     answers = found.answers["train"]
     assert answers.all_logits.tolist() == answers.logits.tolist()
-    assert found.judging("train") == pytest.approx(found.probabilities("train"))
 
 
 def test_images_and_their_mirror_images_are_looked_at_where_training_mirrors(data, memories):
@@ -134,7 +131,7 @@ def test_the_second_call_finds_the_first_ones_answers(data, memories):
             assert one.tobytes() == other.tobytes()
             assert one.dtype == other.dtype
     assert second.fold.tolist() == first.fold.tolist()
-    for name in ("recipe", "folds", "temperature", "all_temperature", "flop", "seconds"):
+    for name in ("recipe", "folds", "temperature", "flop", "seconds"):
         assert getattr(second, name) == getattr(first, name)
 
 
@@ -189,7 +186,7 @@ def test_trained_networks_are_far_better_than_guessing_and_their_features_tell_c
     apart = ((features[:, None] - features[None]) ** 2).sum(2)
     np.fill_diagonal(apart, np.inf)
     assert (labels[apart.argmin(1)] == labels).mean() > 0.7
-    for probabilities in (found.probabilities(), found.judging(), found.probabilities("test")):
+    for probabilities in (found.probabilities(), found.probabilities("test")):
         assert probabilities.dtype == np.float32
         assert probabilities.sum(1) == pytest.approx(1)
     assert found.flop > 0
@@ -238,17 +235,6 @@ def test_the_near_copies_that_folds_keep_together_are_those_of_the_cache(data, m
     found = out_of_sample(copied, recipe=SMALL, folds=2)
     expected = folds_of(data.train.labels, cached_groups(copied.train), folds=2, seed=0)
     assert found.fold.tolist() == expected.tolist()
-
-
-@pytest.mark.parametrize("wrong", [0.0, 0.1])
-def test_the_temperature_is_found_though_labels_are_wrong(wrong):
-    random = np.random.default_rng(2)
-    right = random.normal(0, 2.5, (8000, 5))
-    drawn = (softmax(right).cumsum(1) < random.random((8000, 1))).sum(1).clip(max=4)
-    other = (drawn + random.integers(1, 5, 8000)) % 5
-    labels = np.where(random.random(8000) < wrong, other, drawn)
-    assert fitted_temperature(right * 3, labels) == pytest.approx(3, rel=0.06)
-    assert fitted_temperature(right / 2, labels) == pytest.approx(0.5, rel=0.06)
 
 
 def test_few_images_are_seen_more_often():

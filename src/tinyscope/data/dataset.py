@@ -115,9 +115,19 @@ class ImageDataset:
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.class_names)).encode())
         digest.update(np.ascontiguousarray(self.labels).data)
+        self._digest_pixels(digest)
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def pixels_fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any pixel or the order of images only."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        self._digest_pixels(digest)
+        return digest.hexdigest()[:16]
+
+    def _digest_pixels(self, digest: "hashlib._Hash") -> None:
         for start in range(0, len(self), 10_000):  # a memory-mapped array is never held whole
             digest.update(np.ascontiguousarray(self.images[start : start + 10_000]).data)
-        return digest.hexdigest()[:16]
 
     def name_of(self, row: int) -> str:
         """The image's file below the source's root, or "train[5]" where images have no files."""

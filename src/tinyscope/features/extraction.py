@@ -2,7 +2,8 @@
 
 An entry of the cache is one float16 array of a split, `<key>.npy`, and `<key>.json`, which tells
 how long it took; it is written last. The key is a hash of everything that decides the values: the
-backbone's weights, layer, size and pooling, its normalization, the images, the view, the precision.
+backbone's weights, layer, size and pooling, its normalization, the images (whatever their labels),
+the view, the precision.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from tinyscope.evaluation.predict import forward
 from tinyscope.files import read_json, write_json
 from tinyscope.models.views import LOOKS, Look
 
-VERSION = 2  # raise it with every change that can change a feature
+VERSION = 3  # raise it with every change that can change a feature
 
 _BATCH = 256
 _LARGEST = 65504.0  # of float16
@@ -128,7 +129,7 @@ def features_of(
 
 def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
     """Where the features of a split in a view are kept, or will be; see `features_of`."""
-    told = [VERSION, digest, images.fingerprint, view.name, precision]
+    told = [VERSION, digest, images.pixels_fingerprint, view.name, precision]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     return cache_folder() / "features" / f"{key}.npy"
 

@@ -1,5 +1,6 @@
 """The check of labels (TS015): which ones are probably wrong, by models that did not learn them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,26 +8,27 @@ import numpy as np
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.inspection.findings import Item, Outcome, Place
 from tinyscope.inspection.label_errors import LabelErrors, label_errors
-from tinyscope.inspection.out_of_sample import OutOfSample
 
 
-def label_check(splits: Splits, seen: OutOfSample) -> Outcome:
+def label_check(splits: Splits, probabilities: Mapping[str, np.ndarray]) -> Outcome:
     """The outcome of TS015, for every split.
 
     Args:
         splits: as loaded.
-        seen: answers for all of their images.
+        probabilities: of every image's class, `label_probabilities`.
     """
     items: list[Item] = []
     told: list[str] = []
     table: list[dict[str, Any]] = []
-    learnt = label_errors(splits.train.labels, seen.judging("train"))
+    learnt = label_errors(splits.train.labels, probabilities["train"])
     for part in splits.parts():
         # How labels go wrong is seen in the many training images, and holds for the others too.
         errors = (
             learnt
             if part is splits.train
-            else label_errors(part.labels, seen.judging(part.split), mislabelled=learnt.mislabelled)
+            else label_errors(
+                part.labels, probabilities[part.split], mislabelled=learnt.mislabelled
+            )
         )
         rows = np.flatnonzero(errors.wrong)
         items += [_item(part, int(row), errors) for row in rows.tolist()]

@@ -13,6 +13,8 @@ from tinyscope.inspection.easy_and_hard import easy_and_hard
 from tinyscope.inspection.findings import Outcome
 from tinyscope.inspection.image_map import image_map, pixel_features
 from tinyscope.inspection.label_checks import label_check
+from tinyscope.inspection.label_probabilities import label_probabilities
+from tinyscope.inspection.linear_probe import probe_answers
 from tinyscope.inspection.out_of_sample import out_of_sample
 from tinyscope.inspection.valid_augmentations import measure
 from tinyscope.report.pictures import Album, sprite_sheet
@@ -58,13 +60,18 @@ def learn(splits: Splits, album: Album, on_stage: Callable[[str], None]) -> Lear
         return Learnt(
             outcomes={"TS015": nothing, "TS017": nothing}, map=_map(splits, features, basis)
         )
+    on_stage("asking the backbone that comes along, which knows other images")
+    probabilities = label_probabilities(splits, seen, probe_answers(splits))
     on_stage("training networks that judge augmentations")
     measured = measure(splits.train)
     on_stage("drawing the map")
     basis = "what a network trained on some of them sees: images that it finds alike lie together"
     features = seen.answers["train"].features
     return Learnt(
-        outcomes={"TS015": label_check(splits, seen), "TS017": augmentation_check(measured)},
+        outcomes={
+            "TS015": label_check(splits, probabilities),
+            "TS017": augmentation_check(measured),
+        },
         easy_and_hard=easy_and_hard(splits, seen, album),
         augmentations=augmentation_table(splits, measured, album),
         map=_map(splits, features, basis),

@@ -42,6 +42,7 @@ from tinyscope.errors import DataError, InputError, StorageError
 from tinyscope.evaluation.metrics import softmax
 from tinyscope.evaluation.predict import BATCH, forward
 from tinyscope.files import replacing
+from tinyscope.inspection.calibration import fitted_scales
 from tinyscope.inspection.small_recipe import small_recipe
 from tinyscope.models.views import VIEWS, with_views
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
@@ -50,14 +51,12 @@ from tinyscope.training.cost import image_flop
 from tinyscope.training.stopwatch import Stopwatch
 from tinyscope.training.trainer import train
 
-VERSION = 1  # raise it with every change that can change an answer
+VERSION = 2  # raise it with every change that can change an answer
 
 _FOLDS, _FOLDS_OF_FEW, _FEW = 2, 5, 10_000  # see above
 _FEWEST = 20
 _SELDOM = 6  # epochs up to which a network hardly learns single labels by heart
 _TRAINING_SHARE = 0.7  # of the time
-_TO_CALIBRATE = 20_000
-_TINY = 1e-30
 
 
 class Answers(NamedTuple):
@@ -84,7 +83,6 @@ class OutOfSample:
         recipe: that the networks were trained by.
         folds: how many networks there are.
         temperature: what `logits` are divided by to become probabilities; above 0.
-        all_temperature: the same of `all_logits`.
         flop: of the trainings and of the answers, by `training.cost`.
         seconds: that they took when they were computed, near copies and reading excluded.
     """
@@ -94,24 +92,12 @@ class OutOfSample:
     recipe: Recipe
     folds: int
     temperature: float
-    all_temperature: float
     flop: int
     seconds: float
 
     def probabilities(self, split: str = "train") -> np.ndarray:
         """Calibrated out-of-sample probabilities, float32 (N, K), each row summing to 1."""
         return softmax(self.answers[split].logits / self.temperature).astype(np.float32)
-
-    def judging(self, split: str = "train") -> np.ndarray:
-        """Calibrated probabilities by which to judge labels: of all networks, float32 (N, K).
-
-        Better than `probabilities` because more networks have a say, and one that has seen an image
-        a few times has hardly learnt its label by heart.
-        """
-        if split != "train":
-            return self.probabilities(split)
-        logits = self.answers[split].all_logits
-        return softmax(logits / self.all_temperature).astype(np.float32)
 
 
 def out_of_sample(
@@ -221,33 +207,6 @@ def _rows_of(group: np.ndarray, names: np.ndarray) -> list[np.ndarray]:
     return [order[low:high] for low, high in zip(begin, end, strict=True)]
 
 
-def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What logits have to be divided by to be the likeliest, where some labels are wrong.
-
-    Guo et al. 2017 (arXiv 1706.04599, section 4.2), with one thing added: a share of the labels,
-    fitted as well, is any of the other classes. Without it, a tenth of wrong labels makes every
-    probability look too sure.
-
-    Args:
-        logits: float (N, K), out of sample.
-        labels: int (N,); of more than 20,000, as many spread evenly are used.
-    """
-    from scipy.optimize import minimize
-
-    step = -(-len(labels) // _TO_CALIBRATE)
-    logits, labels = np.asarray(logits[::step], np.float64), labels[::step]
-    rows, others = np.arange(len(labels)), logits.shape[1] - 1
-
-    def surprise(choice: np.ndarray) -> float:
-        temperature, wrong = np.exp(choice[0]), 1 / (1 + np.exp(-choice[1]))
-        given = softmax(logits / temperature)[rows, labels]
-        return -float(np.log((1 - wrong) * given + wrong * (1 - given) / others + _TINY).mean())
-
-    wide = {"initial_simplex": [[-1, -3], [1, -3], [0, -1]], "xatol": 1e-3, "fatol": 1e-8}
-    best = minimize(surprise, [0, -3], method="Nelder-Mead", options=wide)
-    return math.exp(best.x[0])
-
-
 def _computed(
     data: Splits, recipe: Recipe, folds: int, seed: int, on_progress: Callable[[float], None]
 ) -> OutOfSample:
@@ -285,14 +244,12 @@ def _computed(
     answers = {split: Answers(mean, mean, features[split]) for split, mean in means.items()}
     every = means["train"] if recipe.epochs <= _SELDOM else unseen
     answers["train"] = Answers(unseen, every, features["train"])
-    labels = data.train.labels
     return OutOfSample(
         answers,
         fold,
         recipe,
         folds,
-        temperature=fitted_temperature(unseen, labels),
-        all_temperature=fitted_temperature(every, labels),
+        temperature=1 / fitted_scales([unseen], data.train.labels)[0],
         flop=flop,
         seconds=watch.seconds["all"],
     )
@@ -335,7 +292,7 @@ def _keep(path: Path, found: OutOfSample) -> None:
         for split, answers in found.answers.items()
         for name, array in answers._asdict().items()
     }
-    numbers = [found.temperature, found.all_temperature, found.flop, found.seconds]
+    numbers = [found.temperature, found.flop, found.seconds]
     with replacing(path) as file:
         np.savez(file, fold=found.fold, numbers=np.array(numbers), **arrays)
 
@@ -348,10 +305,8 @@ def _stored(path: Path, data: Splits, recipe: Recipe, folds: int) -> OutOfSample
                 part.split: Answers(*(stored[f"{name}_{part.split}"] for name in Answers._fields))
                 for part in data.parts()
             }
-            temperature, all_temperature, flop, seconds = stored["numbers"].tolist()
+            temperature, flop, seconds = stored["numbers"].tolist()
             fold = stored["fold"]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
-    return OutOfSample(
-        answers, fold, recipe, folds, temperature, all_temperature, int(flop), seconds
-    )
+    return OutOfSample(answers, fold, recipe, folds, temperature, int(flop), seconds)

@@ -50,11 +50,16 @@ def has_fast_bfloat16(on: torch.device) -> bool:
     return False
 
 
+def fast_precision(on: torch.device) -> str:
+    """The precision in which the device is fastest: "bf16" or "fp32"."""
+    return "bf16" if has_fast_bfloat16(on) else "fp32"
+
+
 def resolved(recipe: Recipe, on: torch.device) -> Recipe:
     """The recipe with its precision decided for the device; "auto" leaves it to the machine."""
-    if recipe.precision != "auto":
-        return recipe
-    return recipe.changed({"precision": "bf16" if has_fast_bfloat16(on) else "fp32"})
+    return (
+        recipe.changed({"precision": fast_precision(on)}) if recipe.precision == "auto" else recipe
+    )
 
 
 def environment(on: torch.device) -> dict[str, Any]:

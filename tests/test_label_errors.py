@@ -58,7 +58,7 @@ def test_the_suspicion_is_what_a_slow_em_over_single_images_gives():
         for t in range(4):
             for k in range(4):
                 even = 1 - wrong if t == k else wrong / 3  # wrong is above 0.005
-                matrix[t, k] = held[t, k] / held[t].sum() / 4 + even * 3 / 4
+                matrix[t, k] = held[t, k] / held[t].sum() * 3 / 4 + even / 4
     found = label_errors(labels, probabilities)
     expected = 1 - posterior[np.arange(120), labels]
     assert found.suspicion == pytest.approx(expected, abs=2e-5)

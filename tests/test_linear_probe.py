@@ -108,3 +108,11 @@ def test_images_of_any_size_and_grey_ones_are_answered(side, channels):
     assert np.isfinite(logits).all()
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+def test_answers_are_given_where_the_cache_folder_cannot_be_written(tmp_path, monkeypatch):
+    data = Splits("world", make_images(40, seed=6))
+    expected = probe_answers(data).logits["train"]
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "file"))
+    assert probe_answers(data).logits["train"].tobytes() == expected.tobytes()

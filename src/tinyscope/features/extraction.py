@@ -127,6 +127,23 @@ def features_of(
     return Kept(values, **read_json(record))
 
 
+def fresh_features(
+    extract: nn.Module,
+    images: ImageDataset,
+    view: View,
+    *,
+    precision: str,
+    device: torch.device,
+    on_batch: Callable[[int, int], None] = lambda done, of: None,
+) -> np.ndarray:
+    """What `features_of` gives, float16 (N, F) in memory, where nothing can be kept."""
+    pieces = []
+    for done, values in _passed(extract, images, view, precision=precision, device=device):
+        pieces.append(values)
+        on_batch(done, len(images))
+    return np.concatenate(pieces)
+
+
 def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
     """Where the features of a split in a view are kept, or will be; see `features_of`."""
     told = [VERSION, digest, images.pixels_fingerprint, view.name, precision]
@@ -152,19 +169,13 @@ def _compute(
         os.close(handle)
         temporary = Path(name)
         mapped: np.memmap | None = None
-        done = 0
-        extract.eval()
-        with torch.inference_mode():
-            for pixels, _ in Batches(images, device=device).in_order(_BATCH):
-                found = forward(extract, view.change(pixels, done), precision=precision)
-                values = found.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
-                if mapped is None:
-                    mapped = np.lib.format.open_memmap(
-                        temporary, "w+", np.float16, (len(images), values.shape[1])
-                    )
-                mapped[done : done + len(values)] = values
-                done += len(values)
-                tell(done, len(images))
+        for done, values in _passed(extract, images, view, precision=precision, device=device):
+            if mapped is None:
+                mapped = np.lib.format.open_memmap(
+                    temporary, "w+", np.float16, (len(images), values.shape[1])
+                )
+            mapped[done - len(values) : done] = values
+            tell(done, len(images))
         assert mapped is not None, "a split holds images"
         mapped.flush()
         del mapped
@@ -178,6 +189,20 @@ def _compute(
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _passed(
+    extract: nn.Module, images: ImageDataset, view: View, *, precision: str, device: torch.device
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Features float16 (n, F) of batch after batch, each with how many images are done then."""
+    done = 0
+    extract.eval()
+    for pixels, _ in Batches(images, device=device).in_order(_BATCH):
+        with torch.inference_mode():
+            found = forward(extract, view.change(pixels, done), precision=precision)
+            values = found.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+        done += len(values)
+        yield done, values
 
 
 class FeatureBatches(Source):

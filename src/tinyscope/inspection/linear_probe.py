@@ -8,6 +8,7 @@ in `label_errors`.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from tinyscope.data.dataset import Splits
 from tinyscope.data.duplicates import cached_groups
-from tinyscope.features.extraction import AS_IT_IS, features_of
+from tinyscope.errors import StorageError
+from tinyscope.features.extraction import AS_IT_IS, features_of, fresh_features
 from tinyscope.features.weights import load_backbone
 from tinyscope.inspection.out_of_sample import folds_of
 from tinyscope.models.pixel_input import PixelInput
@@ -76,9 +78,6 @@ def probe_answers(
     Args:
         data: its validation and test images are only answered.
         on_progress: is given the share of the work that is done, in 0 … 1.
-
-    Raises:
-        StorageError: features cannot be kept in the cache folder.
     """
     device = machine.device()
     precision = machine.fast_precision(device)
@@ -95,17 +94,16 @@ def probe_answers(
         on_progress(0.9 * (done + some) / count)
 
     for part in parts:
-        kept = features_of(
-            extract,
-            part,
-            AS_IT_IS,
-            digest=f"{digest} both ways, {_SIDE} pixels",
-            precision=precision,
-            device=device,
-            on_batch=tell,
-        )
-        features[part.split] = kept.values
-        seconds += kept.seconds
+        how: dict[str, Any] = {"precision": precision, "device": device, "on_batch": tell}
+        called = f"{digest} both ways, {_SIDE} pixels"
+        began = time.perf_counter()
+        try:
+            kept = features_of(extract, part, AS_IT_IS, digest=called, **how)
+            features[part.split] = kept.values
+            seconds += kept.seconds
+        except StorageError:  # they are computed again next time
+            features[part.split] = fresh_features(extract, part, AS_IT_IS, **how)
+            seconds += time.perf_counter() - began
         done += len(part)
     started = time.perf_counter()
     labels, classes = data.train.labels, len(data.train.class_names)

@@ -1,7 +1,7 @@
 import re
 from collections import Counter
 
-from tinyscope.data.families import families_of
+from tinyscope.data.families import families_of, named_as_cifar100
 
 CIFAR100 = re.findall(
     r"\w+",
@@ -32,3 +32,10 @@ def test_every_class_of_cifar_100_has_one_of_twenty_families_of_five():
 def test_other_classes_have_no_families():
     assert families_of(("cat", "dog")) == ()
     assert families_of(CIFAR100[:-1]) == ()
+
+
+def test_names_of_classes_and_families_are_known_as_those_of_cifar100():
+    assert named_as_cifar100(CIFAR100)
+    assert named_as_cifar100(["apple", "trees", "wolf"])
+    assert not named_as_cifar100([*CIFAR100, "cat"])
+    assert not named_as_cifar100(["airplane", "automobile", "bird"])

@@ -220,6 +220,27 @@ def test_labels_that_networks_contradict_are_named_with_the_class_they_look_like
         assert one["action"] == ("keep" if one["split"] == "test" else "relabel")
 
 
+@pytest.mark.parametrize(("fourth", "times"), [("fox", 0), ("cat", 1)])
+def test_the_backbone_is_not_asked_about_classes_that_it_may_know_by_heart(
+    world, monkeypatch, fourth, times
+):
+    asked = []
+
+    def probe(splits):
+        asked.append(splits.name)
+        return knows_nothing(splits)
+
+    monkeypatch.setattr(learnt, "out_of_sample", lambda splits: answered(splits, {"train": [7]}))
+    monkeypatch.setattr(learnt, "probe_answers", probe)
+    shape = world.train.images.shape[1:]
+    monkeypatch.setattr(learnt, "measure", lambda dataset: judged(shape))
+    names = ("apple", "bed", "crab", fourth)
+    parts = {part.split: replace(part, class_names=names) for part in world.parts()}
+    (one,) = (each for each in inspect(Splits("w", **parts)).findings if each["code"] == "TS015")
+    assert len(asked) == times
+    assert ("The backbone that comes along was not asked" in one["summary"]) is (times == 0)
+
+
 def test_an_augmentation_of_the_fast_recipes_that_does_not_fit_is_a_finding(trained):
     (item,) = found(trained)["TS017"]
     assert "flip" in item["detail"]

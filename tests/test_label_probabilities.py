@@ -64,3 +64,13 @@ def test_labels_of_other_splits_are_not_looked_at(opinions):
     before = label_probabilities(splits, seen, probe)["test"]
     other = Splits("world", splits.train, None, part(np.zeros(6000, np.int64), "test"))
     assert label_probabilities(other, seen, probe)["test"].tobytes() == before.tobytes()
+
+
+def test_without_a_probe_the_networks_are_calibrated_alone(opinions):
+    splits, seen, _, _ = opinions
+    found = label_probabilities(splits, seen, None)
+    for split, probabilities in found.items():
+        assert (probabilities.argmax(1) == seen.answers[split].logits.argmax(1)).all()
+        labels = next(part for part in splits.parts() if part.split == split).labels
+        sure = probabilities.max(1)
+        assert (probabilities.argmax(1) == labels).mean() == pytest.approx(sure.mean(), abs=0.02)

@@ -34,3 +34,8 @@ def families_of(class_names: Sequence[str]) -> tuple[str, ...]:
     if set(class_names) != set(_FAMILY_OF):
         return ()
     return tuple(_FAMILY_OF[name] for name in class_names)
+
+
+def named_as_cifar100(class_names: Sequence[str]) -> bool:
+    """Whether every class has the name of a class or of a family of CIFAR-100."""
+    return set(class_names) <= set(_FAMILY_OF) | set(_CIFAR100)

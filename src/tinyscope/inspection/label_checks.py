@@ -10,15 +10,18 @@ from tinyscope.inspection.findings import Item, Outcome, Place
 from tinyscope.inspection.label_errors import LabelErrors, label_errors
 
 
-def label_check(splits: Splits, probabilities: Mapping[str, np.ndarray]) -> Outcome:
+def label_check(
+    splits: Splits, probabilities: Mapping[str, np.ndarray], *, told: str = ""
+) -> Outcome:
     """The outcome of TS015, for every split.
 
     Args:
         splits: as loaded.
         probabilities: of every image's class, `label_probabilities`.
+        told: what else there is to say of how they were made.
     """
     items: list[Item] = []
-    told: list[str] = []
+    shares: list[str] = []
     table: list[dict[str, Any]] = []
     learnt = label_errors(splits.train.labels, probabilities["train"])
     for part in splits.parts():
@@ -32,7 +35,7 @@ def label_check(splits: Splits, probabilities: Mapping[str, np.ndarray]) -> Outc
         )
         rows = np.flatnonzero(errors.wrong)
         items += [_item(part, int(row), errors) for row in rows.tolist()]
-        told.append(
+        shares.append(
             f"{part.split}: {len(rows):,} of {len(part):,} labels ({len(rows) / len(part):.1%})"
         )
         table += _confused(part, errors)
@@ -41,7 +44,7 @@ def label_check(splits: Splits, probabilities: Mapping[str, np.ndarray]) -> Outc
     left = f" Too few images to judge: {', '.join(names[k] for k in few)}." if len(few) else ""
     return Outcome(
         items=items,
-        summary=f"Probably wrong, {'; '.join(told)}.{left}",
+        summary=f"Probably wrong, {'; '.join(shares)}.{left}{f' {told}' if told else ''}",
         table=sorted(table, key=lambda row: -row["images"])[:10],
     )
 

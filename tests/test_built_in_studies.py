@@ -85,6 +85,7 @@ def test_the_published_accuracies_are_those_of_the_reports() -> None:
         "b model-1": 0.6305,
         "b model-2": 0.7191,
         "b model-3": 0.7204,
+        "b model-3-falling-rate": 0.7204,
         "c model-1": 0.6005,
         "c improved": 0.6388,
         "c v3": 0.699,
@@ -112,8 +113,17 @@ def test_published_networks_are_trained_as_the_reports_trained_them(name: str) -
             continue
         assert recipe.batch_size == 32
         assert (recipe.normalization, recipe.initializer) == ("unit", "glorot-uniform")
-        assert (recipe.schedule, recipe.label_smoothing, recipe.weight_decay) == ("constant", 0, 0)
-        assert recipe.learning_rate == (0.01 if recipe.optimizer == "sgd" else 0.001)
+        assert (recipe.label_smoothing, recipe.weight_decay) == (0, 0)
+        falling = variation == "model-3-falling-rate"
+        assert recipe.schedule == ("linear" if falling else "constant")
+        not_given = 0.0005 if (name, variation) == ("published-b", "model-1") else 0.001
+        assert recipe.learning_rate == (0.01 if recipe.optimizer == "sgd" else not_given)
+
+
+def test_the_falling_rate_is_all_that_the_control_of_report_b_changes() -> None:
+    recipes = load_study("published-b").recipes()
+    changed = recipes["model-3"].difference(recipes["model-3-falling-rate"])
+    assert changed == {"schedule": "constant"}
 
 
 @pytest.mark.parametrize("variation", ["improved", "final"])

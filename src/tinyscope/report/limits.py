@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinyscope.data.families import named_as_cifar100
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
 
 FEW = 30  # test images of a class below which its figures say little
 
 DIVERGED = "diverged"
 
+_FROM_CIFAR100 = "cifar100-backbone"
 _TOLD = 3  # models whose accuracy without leaked test images is told in a sentence
 
 
@@ -81,6 +83,7 @@ def limits(
             f"The loss of {runs} of {', '.join(sorted(set(diverged)))} grew without bound: the "
             "figures are those of the best epoch before, and say nothing of a lower learning rate."
         )
+    found += _on_known_images(data["class_names"], variations)
     images = next(part["images"] for part in data["splits"] if part["split"] == "train")
     short = [
         f"“{one['name']}” ({steps} steps)"
@@ -100,6 +103,20 @@ def limits(
             "another training of the published method would have given."
         )
     return found
+
+
+def _on_known_images(class_names: list[str], variations: list[dict[str, Any]]) -> list[str]:
+    """What it means that a backbone may have learnt from these very images."""
+    names = [
+        f"“{one['name']}”" for one in variations if one["recipe"].get("backbone") == _FROM_CIFAR100
+    ]
+    if not names or not named_as_cifar100(class_names):
+        return []
+    return [
+        f"The backbone of {', '.join(names)} was trained on CIFAR-100's training images, and these "
+        "classes are named as CIFAR-100's: where validation images are among those, their figures "
+        "are too high and were no basis for a choice."
+    ]
 
 
 def _on_leaks(variations: list[dict[str, Any]], *, test_came_with_data: bool) -> list[str]:

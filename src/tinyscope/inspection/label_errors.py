@@ -11,9 +11,8 @@ CIFAR-10's own wrong labels count as mistakes of the check):
 | 10%, any other class | 0.87 | 0.90 | 0.95 | 0.95 | 0.89 |
 | 5%, the class confused most | 0.97 | 0.53 | 0.89 | 0.71 | 0.79 |
 
-Scores of cleanlab 2.9 on the same probabilities. Without the probe, with 5%: recall 0.80 at a
-precision of 0.87, and 0.25 of mistakes that go one way. Those are learnt as what the class looks
-like: a half is missed.
+Scores of cleanlab 2.9 on the same probabilities. By the networks alone: 0.87 and 0.78 with 5%, 0.93
+and 0.57 of mistakes that go one way. Those are learnt as what the class looks like: half are missed.
 """
 
 from dataclasses import dataclass

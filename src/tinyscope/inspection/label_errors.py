@@ -12,7 +12,7 @@ CIFAR-10's own wrong labels count as mistakes of the check):
 | 5%, the class confused most | 0.97 | 0.53 | 0.89 | 0.71 | 0.79 |
 
 Scores of cleanlab 2.9 on the same probabilities. By the networks alone: 0.87 and 0.78 with 5%, 0.93
-and 0.57 of mistakes that go one way. Those are learnt as what the class looks like: half are missed.
+and 0.57 of mistakes that go one way; those are learnt as what a class looks like.
 """
 
 from dataclasses import dataclass

@@ -168,11 +168,16 @@ def many_classes_accurate() -> Recipe:
 def transfer() -> Recipe:
     """Logistic regression on what a backbone sees that comes along: for few images a class.
 
-    An image passes the backbone once, 0.3 GFLOP at 32x32. The backbone was trained on CIFAR-100;
-    its model card stands beside its weights, measured accuracy in `results/`.
+    An image is brought to 32 pixels, the only size that this backbone has seen, and passes it once,
+    0.3 GFLOP. The backbone was trained on CIFAR-100; its model card stands beside its weights,
+    measured accuracy in `results/`. Another backbone may want another `backbone_size`.
     """
     return Recipe(
-        model="transfer", backbone="cifar100-backbone", classifier="logistic-regression", epochs=1
+        model="transfer",
+        backbone="cifar100-backbone",
+        backbone_size=32,
+        classifier="logistic-regression",
+        epochs=1,
     )
 
 
@@ -185,6 +190,7 @@ def fine_tuning() -> Recipe:
     return Recipe(
         model="transfer",
         backbone="cifar100-backbone",
+        backbone_size=32,
         head=("batchnorm",),
         initializer="zero-output",
         unfrozen_blocks=4,

@@ -249,8 +249,8 @@ def summary(
         table.append(f"| {' | '.join([*cells, format(row['flop'] / 1e15, '.4f')])} |")
     conditions = (
         f"{data.name}: {len(data.train):,} training images; {answers.folds} networks of "
-        f"{answers.recipe.model} {list(answers.recipe.widths)}, {answers.recipe.epochs} epochs, and "
-        "a linear probe of the backbone that comes along. Seconds of training and answering, "
+        f"{answers.recipe.model} {list(answers.recipe.widths)}, {answers.recipe.epochs} epochs, "
+        "and a linear probe of the backbone that comes along. Seconds of training and answering, "
         "where features were kept those that they once took. "
         f"{here['cpu']}, {here['cores']} cores, {answers.recipe.precision} on {here['device']}, "
         f"torch {here['torch']}."

@@ -22,7 +22,7 @@ import numpy as np
 from tinyscope.errors import DataError
 
 LIKELY = 0.3
-"""The suspicion above which a label is called wrong: of those above, six of seven were planted."""
+"""The suspicion above which a label is called wrong; with 5 and 10% planted, six of seven are."""
 
 _LEAST_EVEN = 0.25
 _LEAST = 0.005  # share of wrong labels; CIFAR-10's test images have as many (Northcutt et al. 2021)

@@ -93,9 +93,9 @@ def probe_answers(
     def tell(some: int, of: int) -> None:
         on_progress(0.9 * (done + some) / count)
 
+    how: dict[str, Any] = {"precision": precision, "device": device, "on_batch": tell}
+    called = f"{digest} both ways, {_SIDE} pixels"
     for part in parts:
-        how: dict[str, Any] = {"precision": precision, "device": device, "on_batch": tell}
-        called = f"{digest} both ways, {_SIDE} pixels"
         began = time.perf_counter()
         try:
             kept = features_of(extract, part, AS_IT_IS, digest=called, **how)
@@ -109,11 +109,10 @@ def probe_answers(
     labels, classes = data.train.labels, len(data.train.class_names)
     fold = folds_of(labels, cached_groups(data.train), folds=_FOLDS, seed=_SEED)
     layers = _Layers(features["train"], labels, fold, classes)
-    logits = {}
-    for split, values in features.items():
-        answers = layers(values)
-        own = split == "train"
-        logits[split] = answers[np.arange(len(fold)), fold] if own else answers.mean(1)
+    logits = {
+        split: layers(values, fold if split == "train" else None)
+        for split, values in features.items()
+    }
     on_progress(1.0)
     passes = count * image_flop(extract, shape=tuple(data.train.preprocessing)).forward
     return ProbeAnswers(
@@ -154,14 +153,19 @@ class _Layers:
         self.flop = 0
         self._train(features, torch.from_numpy(labels), torch.from_numpy(fold))
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features (N, F) to the logits of all layers, float32 (N, 5, K)."""
-        with torch.no_grad():
-            found = [
-                self._logits(features, np.arange(start, min(start + _AT_A_TIME, len(features))))
-                for start in range(0, len(features), _AT_A_TIME)
-            ]
-        return torch.cat(found).numpy()
+    def __call__(self, features: np.ndarray, fold: np.ndarray | None) -> np.ndarray:
+        """Features (N, F) to logits, float32 (N, K): each image's by the layer of its fold.
+
+        Where there are no folds, the mean of all layers'.
+        """
+        found = []
+        for start in range(0, len(features), _AT_A_TIME):
+            rows = np.arange(start, min(start + _AT_A_TIME, len(features)))
+            with torch.no_grad():
+                answers = self._logits(features, rows).numpy()
+            own = None if fold is None else answers[np.arange(len(rows)), fold[rows]]
+            found.append(answers.mean(1) if own is None else own)
+        return np.concatenate(found)
 
     def _logits(self, features: np.ndarray, rows: np.ndarray) -> Tensor:
         values = torch.from_numpy(features[rows]).float().sub_(self._mean).mul_(self._scale)

@@ -36,6 +36,7 @@ class PixelInput(nn.Module):
         pixels = pixels.expand(*pixels.shape[:3], len(self.mean))
         # Row by row: three channels at a time would fill three lanes of a register.
         rows, width = pixels.to(torch.float32, copy=True).flatten(2), pixels.shape[2]
-        rows.sub_(self.mean.repeat(width)).mul_(self.scale.repeat(width))
+        mean, scale = (each.expand(width, -1).flatten() for each in (self.mean, self.scale))
+        rows.sub_(mean).mul_(scale)
         # The permuted view of an (N, H, W, C) array is torch's channels-last layout, for free.
         return rows.view(pixels.shape).permute(0, 3, 1, 2)

@@ -28,10 +28,11 @@ from tinyscope.training.checkpoint import (
     write_checkpoint,
 )
 from tinyscope.training.cost import training_flop
-from tinyscope.training.cuda_graph import RecordedPass
+from tinyscope.training.cuda_graph import Pass, RecordedPass
 from tinyscope.training.material import Material, images_of
 from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.patience import ValidationWatch
+from tinyscope.training.replayed_pass import ReplayedPass
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
 
@@ -126,11 +127,12 @@ class Trainer:
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )
-        self._pass = (
-            RecordedPass(self._forward_and_backward, list(self.network.parameters()))
-            if self.device.type == "cuda"
-            else self._forward_and_backward
-        )
+        self._pass: Pass = self._forward_and_backward
+        parameters = list(self.network.parameters())
+        if self.device.type == "cuda":
+            self._pass = RecordedPass(self._forward_and_backward, parameters)
+        elif self.device.type == "cpu":
+            self._pass = ReplayedPass(self._forward_and_backward, parameters)
         self._watch = ValidationWatch(recipe)
         self._history: list[Row] = []
         self._best = deepcopy(self.network.state_dict())

@@ -83,13 +83,13 @@ WORKSHOP_SIMPLE = (
 WORKSHOP_DEEPER = (
     "conv 64 3x3 valid relu",
     "conv 64 3x3 valid relu",
-    "dropout 0.25",
+    "dropout 0.1",
     "conv 64 3x3 valid relu",
     "conv 64 3x3 valid relu",
     "maxpool 2",
     "conv 32 3x3 valid relu",
     "conv 32 3x3 valid relu",
-    "dropout 0.25",
+    "dropout 0.1",
     "flatten",
     "dense 128 relu",
 )

@@ -27,6 +27,22 @@ LAYERS = (
     "dense 16 batchnorm relu",
     "dropout 0.4",
 )
+CHANNELS_LAST = torch.channels_last
+
+
+class OddWays(nn.Module):
+    """Noise that hangs on no tensor, a constant ramp, sums in place, a copy that is used twice."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        ramp = torch.arange(values.shape[1]).div(10)
+        total = torch.zeros(values.shape)
+        total += torch.rand(values.shape) + ramp
+        second = torch.empty(values.shape)
+        copy = values.float().clone()
+        second.copy_(copy)
+        return total + copy * second
+
+
 NETWORKS = {
     "layers": lambda: LayerStack(LAYERS, channels=3, classes=4, height=16, width=16),
     "whitened": lambda: WhitenedCNN((8, 16), channels=3, classes=4),
@@ -39,8 +55,8 @@ NETWORKS = {
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     ),
+    "odd ways": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4), OddWays()),
 }
-CHANNELS_LAST = torch.channels_last
 
 
 def loss_pass(network: nn.Module, *, precision: str = "fp32", smoothing: float = 0.0):
@@ -154,6 +170,14 @@ class MakesTensors(Counts):
         return self.layer(images.mean((2, 3))) + torch.tensor([0.0, 0.0, 0.0, self.passes])
 
 
+class MakesNumbers(Counts):
+    """Adds a number that Python makes a tensor of, another one in each pass."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.passes += 1
+        return self.layer(images.mean((2, 3))) * torch.tensor(1.0 + self.passes)
+
+
 class Alternates(Counts):
     """Has one operation more in every other pass."""
 
@@ -163,7 +187,9 @@ class Alternates(Counts):
         return answer.relu() if self.passes % 2 else answer
 
 
-@pytest.mark.parametrize("network_class", [ReadsBack, Counts, MakesTensors, Alternates])
+@pytest.mark.parametrize(
+    "network_class", [ReadsBack, Counts, MakesTensors, MakesNumbers, Alternates]
+)
 def test_a_network_that_does_not_do_the_same_each_time_is_computed_as_usual(network_class):
     ends = []
     for replayed in (False, True):

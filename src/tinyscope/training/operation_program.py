@@ -48,7 +48,7 @@ class Program:
             self._bound(call, [each for each in moving.values() if last[id(each)] == number])
             for number, call in enumerate(calls)
         ]
-        self._held = operations, ends  # What is given new memory is known by its tensor's id.
+        self._ends = ends  # `end` knows them by their ids; the other tensors may go.
 
     def __len__(self) -> int:
         """Calls of a run."""
@@ -73,15 +73,21 @@ class Program:
         forgets = [self._place(each) for each in over]
         if not (suppliers or named_suppliers or gives):
             return partial(call.function, *call.arguments, **call.options)
-        values = self._values
+        function, values = call.function, self._values
+        replaced, named_replaced = dict(suppliers), dict(named_suppliers)
+        # Tensors of the recording that are replaced in each run are not to be held.
+        same = [None if at in replaced else each for at, each in enumerate(call.arguments)]
+        same_options = {
+            name: each for name, each in call.options.items() if name not in named_replaced
+        }
 
         def run() -> None:
-            arguments, options = list(call.arguments), call.options
-            for place, supplier in suppliers:
-                arguments[place] = supplier()
+            arguments, options = same.copy(), same_options
+            for at, supplier in suppliers:
+                arguments[at] = supplier()
             if named_suppliers:
                 options = options | {name: supplier() for name, supplier in named_suppliers}
-            answer = call.function(*arguments, **options)
+            answer = function(*arguments, **options)
             if isinstance(answer, Tensor) and gives:
                 values[gives[0]] = answer
             elif gives:

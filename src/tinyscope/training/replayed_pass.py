@@ -132,17 +132,19 @@ class _Replay:
     """A recording as the calls that are left of it."""
 
     def __init__(self, recording: _Recording) -> None:
-        self._recording = recording
         self._program = Program(recording.operations, recording.ends)
+        self._batch, self._labels = recording.batch, recording.labels
+        self._answers, self._gradients = recording.answers, recording.gradients
 
     def run(self, batch: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        recording, end = self._recording, self._program.end
-        recording.batch.copy_(batch)
-        recording.labels.copy_(labels)
+        """What `ReplayedPass` answers for a batch; it leaves the gradients too."""
+        end = self._program.end
+        self._batch.copy_(batch)
+        self._labels.copy_(labels)
         self._program.run()
-        for parameter, gradient in recording.gradients:
+        for parameter, gradient in self._gradients:
             parameter.grad = None if gradient is None else end(gradient)
-        return tuple(end(each) for each in recording.answers)
+        return tuple(end(each) for each in self._answers)
 
 
 class _State:

@@ -29,7 +29,7 @@ class ReplayedPass:
     pass of a shape is computed as usual, the next two are recorded, and what they call has to be
     the same; then the second of them is replayed and has to give the same again. Where it does not,
     where a network reads a number back, or where a recording would hold too much, all passes are
-    computed as usual.
+    computed as usual. What Python's code begins to do otherwise only later is not seen.
 
     Args:
         compute: the pass. Tensors that are there before may change from call to call in place.

@@ -13,7 +13,7 @@ from tinyscope.models.resnet import ResNet
 from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import replayed_pass
-from tinyscope.training.recorded_operations import Recorder
+from tinyscope.training.recorder import Recorder
 from tinyscope.training.replayed_pass import ReplayedPass
 from tinyscope.training.trainer import Trainer
 
@@ -90,20 +90,26 @@ def trained(network: nn.Module, compute, *, steps: int) -> list[Tensor]:
     return [*losses, *(each.clone() for each in network.state_dict().values())]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_training_replayed_is_the_same_to_the_bit(name, precision):
+def same_with_replays(make, *, steps: int, **how) -> dict:
+    """Compares two trainings to the bit; the replays that the second one has in the end."""
     ends = []
     for replayed in (False, True):
         torch.manual_seed(0)
-        network = NETWORKS[name]().to(memory_format=CHANNELS_LAST)
-        compute = loss_pass(network, precision=precision, smoothing=0.1)
+        network = make().to(memory_format=CHANNELS_LAST)
+        compute = loss_pass(network, **how)
         if replayed:
             compute = ReplayedPass(compute, list(network.parameters()))
-        ends.append(trained(network, compute, steps=24))
-    assert len(compute._replays) == 2
-    for mine, expected in zip(ends[1], ends[0], strict=True):
+        ends.append(trained(network, compute, steps=steps))
+    for mine, expected in zip(*ends, strict=True):
         assert torch.equal(mine, expected)
+    return compute._replays
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_training_replayed_is_the_same_to_the_bit(name, precision):
+    replays = same_with_replays(NETWORKS[name], steps=24, precision=precision, smoothing=0.1)
+    assert len(replays) == 2
 
 
 def test_a_replay_leaves_out_a_third_of_the_operations_at_least():
@@ -191,17 +197,8 @@ class Alternates(Counts):
     "network_class", [ReadsBack, Counts, MakesTensors, MakesNumbers, Alternates]
 )
 def test_a_network_that_does_not_do_the_same_each_time_is_computed_as_usual(network_class):
-    ends = []
-    for replayed in (False, True):
-        torch.manual_seed(0)
-        network = network_class()
-        compute = loss_pass(network)
-        if replayed:
-            compute = ReplayedPass(compute, list(network.parameters()))
-        ends.append(trained(network, compute, steps=12))
-    assert not compute._replays
-    for mine, expected in zip(ends[1], ends[0], strict=True):
-        assert torch.equal(mine, expected)
+    replays = same_with_replays(network_class, steps=12)
+    assert not replays
 
 
 def test_a_replay_that_gives_something_else_is_dropped_and_leaves_no_trace(monkeypatch):
@@ -213,17 +210,8 @@ def test_a_replay_that_gives_something_else_is_dropped_and_leaves_no_trace(monke
         return answers
 
     monkeypatch.setattr(replayed_pass._Replay, "run", spoilt)
-    ends = []
-    for replayed in (False, True):
-        torch.manual_seed(0)
-        network = NETWORKS["layers"]()
-        compute = loss_pass(network)
-        if replayed:
-            compute = ReplayedPass(compute, list(network.parameters()))
-        ends.append(trained(network, compute, steps=12))
-    assert not compute._replays
-    for mine, expected in zip(ends[1], ends[0], strict=True):
-        assert torch.equal(mine, expected)
+    replays = same_with_replays(NETWORKS["layers"], steps=12)
+    assert not replays
 
 
 def test_passes_that_would_hold_too_much_are_computed_as_usual(monkeypatch):
@@ -234,6 +222,14 @@ def test_passes_that_would_hold_too_much_are_computed_as_usual(monkeypatch):
         replayed(*batch_of(12, step))
     assert not replayed._replays
     assert not replayed._recorded
+
+
+def test_a_recorder_lets_go_of_what_is_too_much():
+    with Recorder(most_bytes=1000) as recorder:
+        values = torch.ones(100)
+        assert len(recorder.operations) > 0
+        values = values + torch.ones(200, 1)
+    assert recorder.operations == []
 
 
 def test_a_parameter_that_gets_no_gradient_gets_none_in_a_replay():

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, UntypedStorage
 
-from tinyscope.training.recorded_operations import Operation, memory_of, outside, tensors_in
+from tinyscope.training.recorder import Operation, memory_of, outside, tensors_in
 
 _K = TypeVar("_K")
 _ATEN = torch.ops.aten

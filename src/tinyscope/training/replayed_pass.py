@@ -8,10 +8,9 @@ from torch import Tensor
 
 from tinyscope.training.cuda_graph import Pass
 from tinyscope.training.operation_program import Program
-from tinyscope.training.recorded_operations import (
+from tinyscope.training.recorder import (
     Operation,
     Recorder,
-    memory_of,
     outside,
     same_calls,
 )
@@ -56,7 +55,8 @@ class ReplayedPass:
             return self._compute(batch, labels)
         if shape not in self._recorded:
             recording = self._record(batch.clone(), labels.clone())
-            if recording.can_be_replayed:
+            reads_back = any(each.reads_back for each in recording.operations)
+            if recording.operations and not reads_back:
                 self._recorded[shape] = recording
             else:
                 self._give_up()
@@ -64,7 +64,7 @@ class ReplayedPass:
         return self._record_again(shape, batch, labels)
 
     def _record(self, batch: Tensor, labels: Tensor) -> "_Recording":
-        with Recorder() as recorder:
+        with Recorder(most_bytes=_MOST_BYTES) as recorder:
             answers = self._compute(batch, labels)
         gradients = [(each, each.grad) for each in self._parameters]
         return _Recording(recorder.operations, batch, labels, answers, gradients)
@@ -104,6 +104,7 @@ class _Recording:
     """The operations of a pass, and what it took and gave."""
 
     operations: Sequence[Operation]
+    """None at all where they would hold too much."""
     batch: Tensor
     labels: Tensor
     answers: tuple[Tensor, ...]
@@ -114,18 +115,6 @@ class _Recording:
     def ends(self) -> list[Tensor]:
         """The answers and the gradients."""
         return [*self.answers, *(each for _, each in self.gradients if each is not None)]
-
-    @property
-    def can_be_replayed(self) -> bool:
-        """Whether no number is read back, and not too much memory held."""
-        sizes = {
-            memory_of(each): each.untyped_storage().nbytes()
-            for operation in self.operations
-            for each in operation.results
-        }
-        return sum(sizes.values()) <= _MOST_BYTES and not any(
-            each.reads_back for each in self.operations
-        )
 
 
 class _Replay:

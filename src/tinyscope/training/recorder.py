@@ -1,5 +1,6 @@
 """torch's operations as some code calls them, below its layers, autocast and autograd."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,11 +56,18 @@ class Operation:
 
 
 class Recorder(TorchDispatchMode):
-    """Notes every operation while it is active; the tensors stay alive as long as it does."""
+    """Notes every operation while it is active; the tensors stay alive as long as it does.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: of values computed; with more, it lets go of all that it has noted.
+    """
+
+    def __init__(self, *, most_bytes: float = math.inf) -> None:
         super().__init__()
         self.operations: list[Operation] = []
+        self._has_let_go = False
+        self._most_bytes = most_bytes
+        self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(
         self,
@@ -70,7 +78,13 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         """Calls the operation and notes it."""
         answer = func(*args, **(kwargs or {}))
-        self.operations.append(Operation(func, args, kwargs or {}, tensors_in(answer)))
+        if not self._has_let_go:
+            results = tensors_in(answer)
+            self.operations.append(Operation(func, args, kwargs or {}, results))
+            self._sizes |= {memory_of(each): each.untyped_storage().nbytes() for each in results}
+            if sum(self._sizes.values()) > self._most_bytes:
+                self._has_let_go = True
+                self.operations.clear()
         return answer
 
 

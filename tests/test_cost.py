@@ -166,7 +166,8 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes):
         precision="fp32",
     )
     made = Trainer(world_of(50), recipe)
-    made._pass = made._forward_and_backward  # A recording is tried out, and would count twice.
+    # A recording is tried out, and would count twice.
+    made._learner._pass = made._learner._forward_and_backward
     made.network.train()
     total = 0
     for epoch in range(2):

@@ -69,10 +69,10 @@ def test_a_training_is_recorded_and_learns_as_much(world, changes):
     for recorded in (False, True):
         trainer = Trainer(data, recipe)
         if not recorded:
-            trainer._pass = trainer._forward_and_backward
+            trainer._learner._pass = trainer._learner._forward_and_backward
         done = trainer.run(None, lambda row: None, lambda step, steps: None)
         last.append(done.history[-1]["train_loss"])
-    assert trainer._pass._recorded
+    assert trainer._learner._pass._recorded
     assert last[0] == pytest.approx(last[1], rel=0.2)
 
 
@@ -113,5 +113,5 @@ def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(world):
     trainer = Trainer(replace(material, begin=lambda _: (network, torch.zeros(3))), recipe)
     done = trainer.run(None, lambda row: None, lambda step, steps: None)
 
-    assert not trainer._pass._recorded
+    assert not trainer._learner._pass._recorded
     assert len(done.history) == 2

@@ -267,10 +267,10 @@ def test_a_training_on_a_cpu_is_replayed_and_ends_in_the_same_weights(world, cha
     for replayed in (False, True):
         trainer = Trainer(data, recipe)
         if not replayed:
-            trainer._pass = trainer._forward_and_backward
+            trainer._learner._pass = trainer._learner._forward_and_backward
         done = trainer.run(None, lambda row: None, lambda step, steps: None)
         ends.append([*done.network.state_dict().values()])
     assert isinstance(trainer.network, PixelInput)
-    assert trainer._pass._replays
+    assert trainer._learner._pass._replays
     for mine, expected in zip(ends[1], ends[0], strict=True):
         assert torch.equal(mine, expected)

@@ -312,7 +312,7 @@ def sizes_seen(data, recipe) -> list[list[int]]:
     """The side of the images of each training step, epoch by epoch."""
     seen: list[list[int]] = []
     made = Trainer(data, recipe)
-    made._pass = made._forward_and_backward  # A replay calls no hooks.
+    made._learner._pass = made._learner._forward_and_backward  # A replay calls no hooks.
     made.network.network.register_forward_hook(
         lambda module, args, out: seen[-1].append(args[0].shape[2]) if module.training else None
     )

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyscope.data.augmentation import shrunk
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
@@ -21,18 +20,11 @@ from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
-from tinyscope.training.checkpoint import (
-    optimizer_state,
-    read_checkpoint,
-    restore_optimizer,
-    write_checkpoint,
-)
+from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
-from tinyscope.training.cuda_graph import Pass, RecordedPass
+from tinyscope.training.learner import Learner
 from tinyscope.training.material import Material, images_of
-from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.patience import ValidationWatch
-from tinyscope.training.replayed_pass import ReplayedPass
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
 
@@ -118,21 +110,14 @@ class Trainer:
             network, mean = material.begin(recipe)
         self.network: nn.Module = network.to(self.device)
         self._mean_colour = mean
-        check_backbone(recipe, self.network)
-        self._optimizer = build_optimizer(recipe, self.network)
-        self._class_weights: Tensor | None = None
+        weights: Tensor | None = None
         if recipe.class_weights == "balanced":
-            weights = class_weights(self._images.labels.cpu().numpy(), material.classes)
-            self._class_weights = torch.from_numpy(weights).float().to(self.device)
+            balanced = class_weights(self._images.labels.cpu().numpy(), material.classes)
+            weights = torch.from_numpy(balanced).float().to(self.device)
+        self._learner = Learner(self.network, recipe, class_weights=weights)
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )
-        self._pass: Pass = self._forward_and_backward
-        parameters = list(self.network.parameters())
-        if self.device.type == "cuda":
-            self._pass = RecordedPass(self._forward_and_backward, parameters)
-        elif self.device.type == "cpu":
-            self._pass = ReplayedPass(self._forward_and_backward, parameters)
         self._watch = ValidationWatch(recipe)
         self._history: list[Row] = []
         self._best = deepcopy(self.network.state_dict())
@@ -190,27 +175,9 @@ class Trainer:
         Returns:
             The batch's mean loss, and how many of its images were right, before the step.
         """
-        factor = self._rate_factor(number)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        rate = self._rate_factor(number)
         share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
-        self._optimizer.zero_grad()
-        loss, right = self._pass(shrunk(pixels, share), labels)
-        self._optimizer.step()
-        return loss, right
-
-    def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Leaves the gradients of a batch in the parameters; answers what `step` does."""
-        logits = forward(self.network, pixels, precision=self.recipe.precision).float()
-        loss = F.cross_entropy(
-            logits,
-            labels,
-            weight=self._class_weights,
-            label_smoothing=self.recipe.label_smoothing,
-        )
-        # Muon's rates are stated for sums over images.
-        (loss * len(labels) if self.recipe.optimizer == "muon" else loss).backward()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        return self._learner.step(pixels, labels, rate=rate, share=share)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, the same whenever they are asked for."""
@@ -291,19 +258,18 @@ class Trainer:
             self.network.load_state_dict(self._best)
 
     def _write(self, path: Path) -> None:
-        tensors, values = optimizer_state(self._optimizer)
+        network, optimizer, values = self._learner.state()
         write_checkpoint(
             path,
-            {"network": self.network.state_dict(), "best": self._best, "optimizer": tensors},
+            {"network": network, "best": self._best, "optimizer": optimizer},
             {"optimizer": values, "watch": self._watch.state(), "history": self._history},
         )
         self._written_at = time.monotonic()
 
     def _restore(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
-        self.network.load_state_dict(tensors["network"])
+        self._learner.restore(tensors["network"], tensors.get("optimizer", {}), state["optimizer"])
         self._best = {name: each.to(self.device) for name, each in tensors["best"].items()}
-        restore_optimizer(self._optimizer, tensors.get("optimizer", {}), state["optimizer"])
         self._watch.restore(state["watch"])
         self._history = state["history"]
 

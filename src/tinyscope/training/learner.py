@@ -1,0 +1,88 @@
+"""A network that learns: its loss, its optimizer, and how its device computes a pass."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinyscope.data.augmentation import shrunk
+from tinyscope.evaluation.predict import forward
+from tinyscope.plan.recipe import Recipe
+from tinyscope.training.checkpoint import optimizer_state, restore_optimizer
+from tinyscope.training.cuda_graph import Pass, RecordedPass
+from tinyscope.training.optimizers import build_optimizer, check_backbone
+from tinyscope.training.replayed_pass import ReplayedPass
+
+
+class Learner:
+    """A network that learns from one batch after another.
+
+    Args:
+        network: takes pixels (n, H, W, C), or features (n, F); on the device that it learns on.
+        recipe: its precision is decided.
+        class_weights: (K,) of the loss, on the device; None weighs all classes alike.
+
+    Raises:
+        InputError: Muon is to train a backbone that it would spoil (`check_backbone`).
+    """
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, *, class_weights: Tensor | None = None
+    ) -> None:
+        check_backbone(recipe, network)
+        self.network = network
+        self._recipe = recipe
+        self._class_weights = class_weights
+        self._optimizer = build_optimizer(recipe, network)
+        self._pass: Pass = self._forward_and_backward
+        parameters = list(network.parameters())
+        device = parameters[0].device
+        if device.type == "cuda":
+            self._pass = RecordedPass(self._forward_and_backward, parameters)
+        elif device.type == "cpu":
+            self._pass = ReplayedPass(self._forward_and_backward, parameters)
+
+    def step(
+        self, pixels: Tensor, labels: Tensor, *, rate: float, share: float
+    ) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer.
+
+        Args:
+            pixels: (n, H, W, C) in 0 … 255, or features (n, F), on the device.
+            labels: int64 (n,), on the device.
+            rate: the schedule's factor of the learning rates.
+            share: of either side of the images at which the network sees them.
+
+        Returns:
+            The batch's mean loss, and how many of its images were right, before the step.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rate
+        self._optimizer.zero_grad()
+        loss, right = self._pass(shrunk(pixels, share), labels)
+        self._optimizer.step()
+        return loss, right
+
+    def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Leaves the gradients of a batch in the parameters; answers what `step` does."""
+        logits = forward(self.network, pixels, precision=self._recipe.precision).float()
+        loss = F.cross_entropy(
+            logits,
+            labels,
+            weight=self._class_weights,
+            label_smoothing=self._recipe.label_smoothing,
+        )
+        # Muon's rates are stated for sums over images.
+        (loss * len(labels) if self._recipe.optimizer == "muon" else loss).backward()
+        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+        """Everything that changes: the network's tensors, the optimizer's, and its values."""
+        return self.network.state_dict(), *optimizer_state(self._optimizer)
+
+    def restore(
+        self, network: dict[str, Tensor], optimizer: dict[str, Tensor], values: dict[str, Any]
+    ) -> None:
+        """Puts back what `state` took."""
+        self.network.load_state_dict(network)
+        restore_optimizer(self._optimizer, optimizer, values)

@@ -153,19 +153,25 @@ def world_of(images: int) -> Splits:
     )
 
 
+@pytest.mark.parametrize("share", [1.0, 0.6])
 @pytest.mark.parametrize("sizes", [(), (0.5, 0.75, 1.0)])
-def test_a_whole_trainings_steps_cost_what_torch_counts(sizes):
+def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share):
     """Real steps of the trainer, uneven batches and sizes that change within an epoch included."""
     recipe = Recipe(
         model="whitened-cnn",
         widths=(8, 12),
         optimizer="sgd",
         training_sizes=sizes,
+        hardest_share=share,
         epochs=2,
         batch_size=16,
         precision="fp32",
     )
     made = Trainer(world_of(50), recipe)
+    small = None
+    if made._proxy is not None:
+        small = made._proxy.learner.network
+        made._proxy.learner._pass = made._proxy.learner._forward_and_backward
     # A recording is tried out, and would count twice.
     made._learner._pass = made._learner._forward_and_backward
     made.network.train()
@@ -177,7 +183,13 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes):
             total += counter.get_total_flops()
     assert made.steps_per_epoch == 4
     assert total == training_flop(
-        made.network, recipe, shape=(12, 12, 3), images=50, steps_per_epoch=4, epochs=2
+        made.network,
+        recipe,
+        shape=(12, 12, 3),
+        images=50,
+        steps_per_epoch=4,
+        epochs=2,
+        proxy=small,
     )
 
 

@@ -55,6 +55,9 @@ OTHER_VALUES: dict[str, Any] = {
     "plateau_minimum": 1e-5,
     "epochs": 21,
     "batch_size": 64,
+    "hardest_share": 0.5,
+    "proxy_widths": [8, 16],
+    "proxy_size": 0.5,
     "early_stopping_patience": 5,
     "label_smoothing": 0.1,
     "class_weights": "balanced",
@@ -338,13 +341,13 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
             "learning_rat",
             0.1,
             'Unknown recipe key "learning_rat". Did you mean "learning_rate"? '
-            'Run "tinyscope list recipes" to see all 50.',
+            'Run "tinyscope list recipes" to see all 53.',
         ),
         (
             "zzz",
             0.1,
-            'Unknown recipe key "zzz". Expected one of 50 names. '
-            'Run "tinyscope list recipes" to see all 50.',
+            'Unknown recipe key "zzz". Expected one of 53 names. '
+            'Run "tinyscope list recipes" to see all 53.',
         ),
     ],
 )

@@ -266,12 +266,12 @@ def test_the_fast_recipes_weights_are_the_same_bit_for_bit_for_a_seed(world):
     )
 
 
-@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("changes", [{"depth": 2}, {"depth": 3}, {"hardest_share": 0.5}])
 @pytest.mark.parametrize("at", [(2, 3), (3, 6), (4, 1)])
 def test_the_fast_recipe_goes_on_after_an_interruption_with_the_same_bits(
-    world, tmp_path, at, depth
+    world, tmp_path, at, changes
 ):
-    recipe = replace(FAST, depth=depth)
+    recipe = replace(FAST, **changes)
     assert_goes_on_with_the_same_bits(world, recipe, tmp_path / "checkpoint.safetensors", at)
 
 

@@ -43,6 +43,12 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         )
     if values["nesterov"] and values["optimizer"] == "sgd" and not values["momentum"]:
         problems.append("nesterov = true needs a momentum above 0.")
+    if values["hardest_share"] < 1 and values["model"] == "transfer":
+        problems.append(
+            f"hardest_share = {spelled(values['hardest_share'])} does not go with "
+            'model = "transfer": the proxy, which begins without the backbone\'s knowledge, would '
+            "call other images hard. Leave it at 1."
+        )
     return problems + _transfer_faults(values)
 
 

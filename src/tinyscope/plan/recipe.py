@@ -139,6 +139,13 @@ class Recipe:
     """Passes over the training images, at most."""
     batch_size: int = _number(128, at_least=1, at_most=65536)
     """Images a step."""
+    hardest_share: float = _number(1.0, above=0, at_most=1)
+    """Share of a step's images that are learnt from: those with the highest loss of a small
+    network, the proxy, which is trained beside. 1: all of them, without a proxy."""
+    proxy_widths: tuple[int, ...] = (16, 32, 64)
+    """Channels of each group of the proxy, a "whitened-cnn" trained as the recipe "sprint" is."""
+    proxy_size: float = _number(0.625, at_least=0.25, at_most=1)
+    """Share of the images' side at which the proxy sees them, at most."""
     early_stopping_patience: int | None = _number(None, at_least=1)
     """Epochs without a lower validation loss before training ends with the best epoch's weights."""
     label_smoothing: float = _number(0.0, at_least=0, at_most=0.99)
@@ -165,6 +172,10 @@ class Recipe:
     def steps(self, images: int) -> int:
         """Of the optimizer, in all epochs, for so many training images."""
         return self.epochs * math.ceil(images / self.batch_size)
+
+    def learnt_from(self, images: int) -> int:
+        """How many of so many images of a step the network learns from."""
+        return min(images, max(2, round(images * self.hardest_share)))
 
     def changed(self, changes: Mapping[str, Any]) -> "Recipe":
         """This recipe with some fields replaced.
@@ -257,9 +268,12 @@ _LISTS: dict[str, tuple[Callable[[Sequence[Any]], bool], str]] = {
         lambda parts: all(isinstance(part, str) for part in parts),
         'is not a list of texts, such as ["flatten", "dense 64 relu"].',
     ),
-    "widths": (
-        lambda parts: bool(parts) and all(_whole(part) and 1 <= part <= 4096 for part in parts),
-        "is not a list of whole numbers from 1 to 4096, such as [64, 256, 256].",
+    **dict.fromkeys(
+        ("widths", "proxy_widths"),
+        (
+            lambda parts: bool(parts) and all(_whole(part) and 1 <= part <= 4096 for part in parts),
+            "is not a list of whole numbers from 1 to 4096, such as [64, 256, 256].",
+        ),
     ),
     "training_sizes": (
         lambda parts: all(map(_share, parts)) and (not parts or parts[-1] == 1),

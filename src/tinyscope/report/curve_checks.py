@@ -101,7 +101,9 @@ def _overfitting(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] |
 def _as_changed(variation: Mapping[str, Any]) -> str:
     ways = ["changed at random"] * augments(variation["recipe"])
     ways += ["at smaller sizes"] * bool(variation["recipe"]["training_sizes"])
-    return f" from images {' and '.join(ways)}" if ways else ""
+    told = f" from images {' and '.join(ways)}" if ways else ""
+    share = variation["recipe"]["hardest_share"]
+    return told + (f", the hardest {share:.0%} of each batch" if share < 1 else "")
 
 
 def _stops_early(variation: Mapping[str, Any]) -> bool:

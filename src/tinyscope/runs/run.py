@@ -31,10 +31,10 @@ HISTORY_COLUMNS = (
     "images_per_second",
 )
 """Of `history.csv`: learning_rate at the epoch's last step, losses in nats, accuracies as fractions
-(training ones averaged over the epoch's batches, augmented and with dropout; train_loss with the
-recipe's label smoothing and class weights, val_loss without), seconds of training alone, the
-first epoch's with the network's preparation, by the clock on the wall and by the processor's, which
-adds up the threads."""
+(training ones averaged over what the epoch's steps learnt from, augmented and with dropout;
+train_loss with the recipe's label smoothing and class weights, val_loss without), seconds of
+training alone, the first epoch's with the network's preparation, by the clock on the wall and by
+the processor's, which adds up the threads."""
 
 
 RESULT_KEYS = (

@@ -1,5 +1,7 @@
 """What a training costs in floating-point operations, by formula."""
 
+from collections import Counter
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ from tinyscope.data.augmentation import shrunk
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import muon
 from tinyscope.training.optimizers import build_optimizer
+from tinyscope.training.proxy import learns, proxy_recipe, seen_share
 from tinyscope.training.schedules import size_share
 
 
@@ -30,39 +33,71 @@ def training_flop(
     images: int,
     steps_per_epoch: int,
     epochs: int,
+    proxy: nn.Module | None = None,
 ) -> int:
     """FLOP of a training: a multiplication and an addition are two.
 
     Counted are convolutions and dense layers, forward and backward, at the size at which each step
-    sees its images (`schedules.size_share`), and Muon's orthogonalisation in every step. Not
-    counted is what takes a few operations a value: norms, activations, pooling, dropout, biases,
-    the loss, augmentation, normalization and the sums of the optimizers; nor the covariance of
-    patches that whitening filters are taken from (once, 0.6 GFLOP for images of 32x32); nor any
-    evaluation.
+    sees its images (`schedules.size_share`), and Muon's orthogonalisation in every step; a proxy's
+    likewise, and its forward pass for every image that it judges. Not counted is what takes a few
+    operations a value: norms, activations, pooling, dropout, biases, the loss, augmentation,
+    normalization and the sums of the optimizers; nor the covariance of patches that whitening
+    filters are taken from (once, 0.6 GFLOP for images of 32x32); nor any evaluation.
 
     Args:
         network: see `image_flop`.
-        recipe: its optimizer, training_sizes and epochs are read.
+        recipe: its optimizer, training_sizes, epochs and what it says of a proxy are read.
         shape: (H, W, C) of the images, or (F,) of features.
         images: in the training split; each is seen once an epoch.
         steps_per_epoch: batches that they are cut into, as evenly as can be.
         epochs: that were run, at most the recipe's.
+        proxy: the network that chooses what is learnt from, where there is one.
     """
-    seen: dict[float, int] = {}
-    for step in range(epochs * steps_per_epoch):
-        share = size_share(recipe, step, steps_per_epoch=steps_per_epoch)
-        batch = images // steps_per_epoch + (step % steps_per_epoch < images % steps_per_epoch)
-        seen[share] = seen.get(share, 0) + batch
-    layers = sum(
-        count * sum(image_flop(network, shape=shape, share=share)) for share, count in seen.items()
-    )
-    turning = sum(
+    steps = range(epochs * steps_per_epoch)
+    batches = [
+        images // steps_per_epoch + (step % steps_per_epoch < images % steps_per_epoch)
+        for step in steps
+    ]
+    learnt_from = [recipe.learnt_from(batch) for batch in batches]
+    shares = [size_share(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
+    flop = len(steps) * _turning(recipe, network)
+    flop += _layers(network, shape, shares, learnt_from, backward=True)
+    if proxy is not None:
+        shares = [seen_share(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
+        flop += _layers(proxy, shape, shares, batches, backward=False)
+        taught = [count * learns(step) for step, count in enumerate(learnt_from)]
+        flop += _layers(proxy, shape, shares, taught, backward=True)
+        flop += sum(map(learns, steps)) * _turning(proxy_recipe(recipe), proxy)
+    return flop
+
+
+def _layers(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    shares: Iterable[float],
+    images: Iterable[int],
+    *,
+    backward: bool,
+) -> int:
+    """FLOP of a network's layers over all steps, each with a share of the side and a batch."""
+    seen: Counter[float] = Counter()
+    for share, batch in zip(shares, images, strict=True):
+        seen[share] += batch
+    flop = 0
+    for share, count in seen.items():
+        once = image_flop(network, shape=shape, share=share)
+        flop += count * (once.forward + backward * once.backward)
+    return flop
+
+
+def _turning(recipe: Recipe, network: nn.Module) -> int:
+    """FLOP of Muon's orthogonalisation in a step."""
+    return sum(
         muon.flop(kernel.shape)
         for group in build_optimizer(recipe, network).param_groups
         if group.get("orthogonal")
         for kernel in group["params"]
     )
-    return layers + epochs * steps_per_epoch * turning
 
 
 def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0) -> ImageFlop:

@@ -25,6 +25,7 @@ from tinyscope.training.cost import training_flop
 from tinyscope.training.learner import Learner
 from tinyscope.training.material import Material, images_of
 from tinyscope.training.patience import ValidationWatch
+from tinyscope.training.proxy import Proxy, proxy_recipe
 from tinyscope.training.schedules import rate_factor, size_share
 from tinyscope.training.stopwatch import Stopwatch
 
@@ -115,6 +116,14 @@ class Trainer:
             balanced = class_weights(self._images.labels.cpu().numpy(), material.classes)
             weights = torch.from_numpy(balanced).float().to(self.device)
         self._learner = Learner(self.network, recipe, class_weights=weights)
+        self._proxy: Proxy | None = None
+        if recipe.hardest_share < 1:
+            torch.manual_seed(_derived(seed, 0, "proxy"))
+            own = proxy_recipe(recipe)
+            with self._preparation.clock("training"):
+                small = material.begin(own)[0].to(self.device).train()
+            learner = Learner(small, own, class_weights=weights)
+            self._proxy = Proxy(learner, recipe, steps_per_epoch=self.steps_per_epoch)
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )
@@ -161,6 +170,7 @@ class Trainer:
             images=len(self._images),
             steps_per_epoch=self.steps_per_epoch,
             epochs=len(self._history),
+            proxy=None if self._proxy is None else self._proxy.learner.network,
         )
         return Trained(self.network, self._history, self._watch.best_epoch, stopped, flop)
 
@@ -173,8 +183,11 @@ class Trainer:
             number: of the step, from 0 over all epochs; the schedule reads it.
 
         Returns:
-            The batch's mean loss, and how many of its images were right, before the step.
+            The batch's mean loss, and how many of its images were right, before the step; both of
+            those alone that it learns from (`Recipe.learnt_from`).
         """
+        if self._proxy is not None:
+            pixels, labels = self._proxy.hardest(pixels, labels, number)
         rate = self._rate_factor(number)
         share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
         return self._learner.step(pixels, labels, rate=rate, share=share)
@@ -205,11 +218,14 @@ class Trainer:
         # Sums stay on the device: reading a number from a GPU would stop it.
         loss_sum = torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        learnt = 0
         with watch.clock("training"):
             for number, (pixels, labels) in enumerate(self.batches(epoch)):
                 loss, right = self.step(pixels, labels, first + number)
-                loss_sum += loss * len(labels)
+                learnt_from = self.recipe.learnt_from(len(labels))
+                loss_sum += loss * learnt_from
                 correct += right
+                learnt += learnt_from
                 on_step(number + 1, self.steps_per_epoch)
         seconds = watch.seconds["training"]
         count = len(self._images)
@@ -217,8 +233,8 @@ class Trainer:
             "epoch": epoch,
             "learning_rate": self.recipe.learning_rate
             * self._rate_factor(first + self.steps_per_epoch - 1),
-            "train_loss": loss_sum.item() / count,
-            "train_accuracy": correct.item() / count,
+            "train_loss": loss_sum.item() / learnt,
+            "train_accuracy": correct.item() / learnt,
             "val_loss": None,
             "val_accuracy": None,
             "seconds": round(seconds, 4),
@@ -258,20 +274,29 @@ class Trainer:
             self.network.load_state_dict(self._best)
 
     def _write(self, path: Path) -> None:
-        network, optimizer, values = self._learner.state()
-        write_checkpoint(
-            path,
-            {"network": network, "best": self._best, "optimizer": optimizer},
-            {"optimizer": values, "watch": self._watch.state(), "history": self._history},
-        )
+        tensors, values = {"best": self._best}, {}
+        for name, learner in self._learners().items():
+            network, optimizer, numbers = learner.state()
+            tensors |= {name: network, f"{name}'s optimizer": optimizer}
+            values[name] = numbers
+        state = {"optimizers": values, "watch": self._watch.state(), "history": self._history}
+        write_checkpoint(path, tensors, state)
         self._written_at = time.monotonic()
 
     def _restore(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
-        self._learner.restore(tensors["network"], tensors.get("optimizer", {}), state["optimizer"])
+        for name, learner in self._learners().items():
+            optimizer = tensors.get(f"{name}'s optimizer", {})
+            learner.restore(tensors[name], optimizer, state["optimizers"][name])
         self._best = {name: each.to(self.device) for name, each in tensors["best"].items()}
         self._watch.restore(state["watch"])
         self._history = state["history"]
+
+    def _learners(self) -> dict[str, Learner]:
+        learners = {"network": self._learner}
+        if self._proxy is not None:
+            learners["proxy"] = self._proxy.learner
+        return learners
 
 
 def _derived(seed: int, epoch: int, purpose: str) -> int:

@@ -1,0 +1,92 @@
+"""A small network that chooses which images of a batch a larger one learns from."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tinyscope.data.augmentation import shrunk
+from tinyscope.evaluation.predict import forward
+from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import sprint
+from tinyscope.training.cuda_graph import RecordedPass
+from tinyscope.training.learner import Learner
+from tinyscope.training.schedules import rate_factor, size_share
+
+_STEPS_BETWEEN = 4
+"""The proxy learns in every fourth step, as Jordan's does: it is to cost little."""
+
+
+def proxy_recipe(recipe: Recipe) -> Recipe:
+    """How the proxy of a recipe is trained: as `sprint` is, beside the network itself.
+
+    What concerns images and labels is the recipe's; network, optimizer and schedule are not.
+    """
+    return sprint().changed(
+        {
+            "widths": recipe.proxy_widths,
+            "training_sizes": recipe.training_sizes,
+            "normalization": recipe.normalization,
+            "label_smoothing": recipe.label_smoothing,
+            "class_weights": recipe.class_weights,
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "precision": recipe.precision,
+        }
+    )
+
+
+class Proxy:
+    """Chooses the hardest images of a batch: those with the highest loss of a small network.
+
+    The small network is trained beside the larger one, on some of what it has chosen. After the
+    recipe for 96% in the code of Jordan 2024 (arXiv 2404.00498), whose proxy is trained beforehand;
+    "Selection via Proxy" is the title of Coleman et al. 2020 (arXiv 1906.11829).
+
+    Args:
+        learner: of the proxy, made by `proxy_recipe`.
+        recipe: of the larger network.
+        steps_per_epoch: of both.
+    """
+
+    def __init__(self, learner: Learner, recipe: Recipe, *, steps_per_epoch: int) -> None:
+        self.learner = learner
+        self._recipe = recipe
+        self._own = proxy_recipe(recipe)
+        self._steps_per_epoch = steps_per_epoch
+        device = next(learner.network.parameters()).device
+        self._losses = RecordedPass(self._computed, []) if device.type == "cuda" else self._computed
+
+    def hardest(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """The images that the larger network is to learn from.
+
+        Args:
+            pixels: (n, H, W, C) in 0 … 255, on the device.
+            labels: int64 (n,), on the device.
+            number: of the step, from 0 over all epochs.
+
+        Returns:
+            `Recipe.learnt_from(n)` of the images and their labels, in their order.
+        """
+        share = seen_share(self._recipe, number, steps_per_epoch=self._steps_per_epoch)
+        (losses,) = self._losses(shrunk(pixels, share), labels)
+        chosen = losses.topk(self._recipe.learnt_from(len(labels))).indices.sort().values
+        pixels, labels = pixels[chosen], labels[chosen]
+        if learns(number):
+            rate = rate_factor(self._own, number, steps_per_epoch=self._steps_per_epoch)
+            self.learner.step(pixels, labels, rate=rate, share=share)
+        return pixels, labels
+
+    def _computed(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            logits = forward(self.learner.network, pixels, precision=self._own.precision)
+            return (F.cross_entropy(logits.float(), labels, reduction="none"),)
+
+
+def seen_share(recipe: Recipe, number: int, *, steps_per_epoch: int) -> float:
+    """The share of the images' side at which a step's proxy sees them: at most the network's."""
+    return min(size_share(recipe, number, steps_per_epoch=steps_per_epoch), recipe.proxy_size)
+
+
+def learns(number: int) -> bool:
+    """Whether a proxy learns from what it has chosen in the step of that number."""
+    return number % _STEPS_BETWEEN == 0

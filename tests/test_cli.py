@@ -169,7 +169,7 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
         (
             ["run", "demo", "--set", "epoch=3"],
             'Unknown recipe key "epoch". Did you mean "epochs"? Run "tinyscope list recipes" to '
-            "see all 53.",
+            "see all 54.",
         ),
         (
             ["run", "demo", "--set", "model=resnet-2"],

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
@@ -229,6 +232,45 @@ def test_a_model_of_scikit_learn_has_a_history_of_one_row(made):
     assert float(row["train_accuracy"]) > 0.95
     assert 0 < float(row["val_loss"]) < np.log(4)
     assert len(predictions) == 64
+
+
+def test_a_refitted_classifier_is_tested_and_ships_with_what_the_validation_images_taught_it(
+    taught, world, tmp_path
+):
+    data = turned(world)
+    once = {**TRANSFER, "backbone": str(taught), "classifier": "logistic-regression"}
+    views = {"horizontal_flip": True, "feature_views": 2}
+    study = Study(
+        name="again",
+        base=False,
+        seeds=(0,),
+        variations={"once": {**once, **views}, "again": {**once, **views, "refit": True}},
+    )
+    done = run_study(study, data, out=tmp_path / "s")
+    first, second = (runs_of(done, name)[0] for name in ("once", "again"))
+    np.testing.assert_array_equal(stored(first, "validation"), stored(second, "validation"))
+    assert not np.allclose(stored(first, "test"), stored(second, "test"))
+    assert any(
+        "“again” learnt from the validation images too" in each for each in done.summary["limits"]
+    )
+
+    recipe = Recipe(**once, **views, refit=True)
+    backbone = FrozenBackbone(beginning(recipe, data))
+    parts = [(part, view) for view in backbone.views for part in (data.train, data.validation)]
+    features = [backbone.features(part, view).values.astype(np.float32) for part, view in parts]
+    labels = np.concatenate([part.labels for part, _ in parts])
+    alike = make_pipeline(StandardScaler(), LogisticRegression(C=0.005, max_iter=1000))
+    alike.fit(np.concatenate(features), labels)
+    asked = backbone.features(data.test).values.astype(np.float32)
+    expected = alike.predict_proba(asked)
+    np.testing.assert_allclose(shares(stored(second, "test")), expected, atol=1e-5)
+    shipped = load_classifier(second).probabilities(data.test.images)
+    np.testing.assert_allclose(shipped, expected, atol=2e-3)
+
+    flop = [
+        json.loads((each / "result.json").read_text())["train_flop"] for each in (first, second)
+    ]
+    assert flop[1] * 256 == flop[0] * (256 + 64)
 
 
 def test_a_transfer_of_a_transfer_is_one_too(made, world, tmp_path):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from tinyscope.data.dataset import Splits
 from tinyscope.plan.recipe import Recipe, faults
+from tinyscope.plan.study import Study
+from tinyscope.sweep.local import run_study
+from tinyscope.training.cost import training_flop
 from tinyscope.training.learner import Learner
 from tinyscope.training.proxy import Proxy, proxy_recipe
 from tinyscope.training.trainer import Trainer, train
@@ -141,6 +144,28 @@ def test_training_figures_are_those_of_the_images_that_were_learnt_from(world):
 def test_a_training_with_a_proxy_learns(world):
     trained = train(world, HARD)
     assert trained.history[-1]["val_accuracy"] > 0.9
+
+
+def test_a_studys_run_has_the_proxy_that_its_recipe_describes(world, tmp_path):
+    """Its arithmetic says so: a run's network is made elsewhere, and the proxy is none of those."""
+    changes = HARD.difference(Recipe())
+    study = Study(name="hard", base=False, variations={"hard": changes}, seeds=(0,))
+    done = run_study(study, world, out=tmp_path / "s")
+    trainer = Trainer(world, HARD)
+    expected = training_flop(
+        trainer.network,
+        HARD,
+        shape=(16, 16, 3),
+        images=256,
+        steps_per_epoch=6,
+        epochs=4,
+        proxy=trainer._proxy.learner.network,
+    )
+    layers = trainer._proxy.learner.network.modules()
+    widths = [each.out_channels for each in layers if isinstance(each, nn.Conv2d)]
+    assert widths == [24, 4, 4, 6, 6]
+    (run,) = done.summary["variations"][0]["runs"]
+    assert run["train_flop"] == expected
 
 
 def test_a_share_of_one_trains_as_if_there_were_no_proxy(world):

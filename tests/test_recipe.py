@@ -22,6 +22,7 @@ OTHER_VALUES: dict[str, Any] = {
     "backbone_size": 48,
     "pooling": "max",
     "classifier": "random-forest",
+    "refit": True,
     "head": ["batchnorm"],
     "feature_views": 2,
     "unfrozen_blocks": 1,
@@ -74,6 +75,7 @@ NEEDED = {
         ("backbone", "backbone_weights", "backbone_layer", "backbone_size", "classifier", "head"),
         TRANSFER,
     ),
+    "refit": {**TRANSFER, "classifier": "rbf-svm"},
     "unfrozen_blocks": TRANSFER,
     "feature_views": {**TRANSFER, "shift": 1, "feature_views": 3},
     "warmup": {"schedule": "cosine"},
@@ -341,13 +343,13 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
             "learning_rat",
             0.1,
             'Unknown recipe key "learning_rat". Did you mean "learning_rate"? '
-            'Run "tinyscope list recipes" to see all 53.',
+            'Run "tinyscope list recipes" to see all 54.',
         ),
         (
             "zzz",
             0.1,
-            'Unknown recipe key "zzz". Expected one of 53 names. '
-            'Run "tinyscope list recipes" to see all 53.',
+            'Unknown recipe key "zzz". Expected one of 54 names. '
+            'Run "tinyscope list recipes" to see all 54.',
         ),
     ],
 )

@@ -14,6 +14,7 @@ _OF_TRANSFER = {
     "backbone_layer": "",
     "backbone_size": None,
     "classifier": "dense",
+    "refit": False,
     "head": (),
     "feature_views": 1,
     "unfrozen_blocks": 0,
@@ -87,6 +88,11 @@ def _transfer_faults(values: Mapping[str, Any]) -> list[str]:
                 f'{key} belongs to classifier = "dense"; "{values["classifier"]}" takes the '
                 "features of a frozen backbone as they are."
             )
+    if values["refit"] and dense:
+        problems.append(
+            "refit = true belongs to the classifiers of scikit-learn; a dense layer is trained "
+            "once: set it to false."
+        )
     if values["training_sizes"] and frozen:
         problems.append("training_sizes has no effect on a frozen backbone: leave it empty.")
     return problems

@@ -64,6 +64,9 @@ class Recipe:
     ] = "dense"
     """What tells classes by features in "transfer": a dense layer, trained as any network is, or a
     model of scikit-learn."""
+    refit: bool = False
+    """Whether a classifier of scikit-learn, once it has answered the validation images, is fitted
+    again with them: it is that one which the test images are put to, and which ships."""
     head: tuple[str, ...] = ()
     """Layers before the dense one, as of "layer-stack": "batchnorm", "dense 256 relu" …"""
     feature_views: int = _number(1, at_least=1, at_most=100)

@@ -84,6 +84,13 @@ def limits(
             "figures are those of the best epoch before, and say nothing of a lower learning rate."
         )
     found += _on_known_images(data["class_names"], variations)
+    again = [f"“{one['name']}”" for one in variations if one["recipe"].get("refit")]
+    if again and study["validation"]:
+        found.append(
+            f"After the choice, {', '.join(again)} learnt from the validation images too: "
+            "validation figures are those of the models before, test figures those of the models "
+            "that ship."
+        )
     images = next(part["images"] for part in data["splits"] if part["split"] == "train")
     short = [
         f"“{one['name']}” ({steps} steps)"

@@ -75,7 +75,10 @@ def _time_frozen(start: Beginning) -> Timing:
     """Of the passes through a frozen backbone that are still to be made, and of the head."""
     backbone = FrozenBackbone(start)
     data, recipe = start.data, start.recipe
-    passes = sum(len(data.train) for view in backbone.views if not backbone.knows(data.train, view))
+    learnt = [(data.train, view) for view in backbone.views]
+    if recipe.refit and data.validation is not None:
+        learnt += [(data.validation, view) for view in backbone.views[1:]]
+    passes = sum(len(part) for part, view in learnt if not backbone.knows(part, view))
     parts = [part for part in (data.validation, data.test) if part is not None]
     views = [view for view, _ in looks(recipe.test_views)]
     answered = sum(len(part) for part in parts for view in views if not backbone.knows(part, view))

@@ -45,10 +45,11 @@ class TrainedOnFeatures:
     """What a training on a frozen backbone leaves."""
 
     trained: Trained
-    """Its network takes pixels, as that of any training; its FLOP include the backbone's."""
+    """Its network takes pixels, as that of any training, and with `Recipe.refit` is the one that
+    learnt from the validation images too; its FLOP include the backbone's."""
     answer: Callable[[ImageDataset, str], np.ndarray]
     """Logits float32 (N, K) for a split, from its kept features, with so many views as a key of
-    `models.views.LOOKS` says."""
+    `models.views.LOOKS` says; of the validation split those of the model before `Recipe.refit`."""
 
 
 class FrozenBackbone:
@@ -182,29 +183,35 @@ def train_frozen(
     """
     backbone = FrozenBackbone(start, on_features)
     data, recipe = start.data, backbone.recipe
-    kept = [backbone.features(data.train, view) for view in backbone.views]
-    views = [each.values for each in kept]
-    taken = sum(each.seconds for each in kept), sum(each.cpu_seconds for each in kept)
+    learnt = [data.train]
+    if recipe.refit and data.validation is not None:
+        learnt.append(data.validation)
+    kept = [[backbone.features(part, view) for view in backbone.views] for part in learnt]
+    views = [[each.values for each in part] for part in kept]
+    taken = sum(one.seconds for part in kept for one in part)
+    cpu_taken = sum(one.cpu_seconds for part in kept for one in part)
 
     def epoch(row: Row) -> None:
         if row["epoch"] == 1:
-            row["seconds"] = round(row["seconds"] + taken[0], 4)
-            row["cpu_seconds"] = round(row["cpu_seconds"] + taken[1], 4)
+            row["seconds"] = round(row["seconds"] + taken, 4)
+            row["cpu_seconds"] = round(row["cpu_seconds"] + cpu_taken, 4)
             row["images_per_second"] = round(len(data.train) / row["seconds"], 1)
         on_epoch(row)
 
     validation = None if data.validation is None else backbone.batches(data.validation)
-    material = backbone.material(views, validation)
+    material = backbone.material(views[0], validation)
     if recipe.classifier == "dense":
         trained = train(
             material, recipe, seed=seed, checkpoint=checkpoint, on_epoch=epoch, on_step=on_step
         )
+        final = trained.network
     else:
-        trained = _fit(material, views, recipe.classifier, seed=seed)
+        labels = [part.labels for part in learnt]
+        trained, final = _fit(material, views, labels, recipe.classifier, seed=seed)
         epoch(trained.history[0])
-    head = trained.network
 
     def answer(images: ImageDataset, views: str) -> np.ndarray:
+        head = trained.network if images.split == "validation" else final
         logits = np.zeros((len(images), material.classes), np.float32)
         for view, weight in looks(views):
             batches = backbone.batches(images, view)
@@ -212,19 +219,44 @@ def train_frozen(
             logits += np.float32(weight) * as_array(found)
         return logits
 
-    passed = len(views) * len(data.train) * backbone.flop(tuple(data.train.preprocessing))
-    whole = replace(trained, network=backbone.with_head(head), flop=trained.flop + passed)
+    passed = len(backbone.views) * sum(map(len, learnt))
+    flop = trained.flop + passed * backbone.flop(tuple(data.train.preprocessing))
+    whole = replace(trained, network=backbone.with_head(final), flop=flop)
     return TrainedOnFeatures(whole, answer)
 
 
-def _fit(material: Material, views: list[np.ndarray], name: str, *, seed: int) -> Trained:
-    """Fits a model of scikit-learn; its one row of history has the figures of an epoch."""
+def _fit(
+    material: Material,
+    views: Sequence[Sequence[np.ndarray]],
+    labels: Sequence[np.ndarray],
+    name: str,
+    *,
+    seed: int,
+) -> tuple[Trained, ClassicalHead]:
+    """Fits a model of scikit-learn; its one row of history has the figures of an epoch.
+
+    Args:
+        material: of the training images.
+        views: features of each split that is learnt from, in each view; the training split's first.
+        labels: of each split.
+        name: of the model.
+        seed: of its randomness.
+
+    Returns:
+        The model of the training images; and that of all splits, the same where there is but one.
+    """
     watch = Stopwatch(machine.device())
-    labels = material.train.labels.cpu().numpy()
-    with watch.clock("training"):
-        every = np.concatenate([np.asarray(view, np.float32) for view in views])
-        model = fitted(name, every, np.tile(labels, len(views)), seed=seed)
-    head = ClassicalHead(model, material.classes)
+
+    def of(splits: int) -> ClassicalHead:
+        together = zip(*views[:splits], strict=True)
+        every = [np.asarray(part, np.float32) for parts in together for part in parts]
+        known = np.concatenate(list(labels[:splits]) * len(views[0]))
+        with watch.clock("training"):
+            model = fitted(name, np.concatenate(every), known, seed=seed)
+        return ClassicalHead(model, material.classes)
+
+    head = of(1)
+    final = head if len(views) == 1 else of(len(views))
     seconds = watch.seconds["training"]
     loss, right = _figures(head, material.train.in_order(_AT_A_TIME))
     row: Row = {
@@ -236,13 +268,13 @@ def _fit(material: Material, views: list[np.ndarray], name: str, *, seed: int) -
         "val_accuracy": None,
         "seconds": round(seconds, 4),
         "cpu_seconds": round(watch.cpu_seconds["training"], 4),
-        "images_per_second": round(len(labels) / seconds, 1),
+        "images_per_second": round(len(labels[0]) / seconds, 1),
     }
     if material.validation is not None:
         figures = _figures(head, material.validation.in_order(_AT_A_TIME))
         row["val_loss"], row["val_accuracy"] = figures
     best = None if material.validation is None else 1
-    return Trained(head, [row], best, "all epochs", 0)
+    return Trained(head, [row], best, "all epochs", 0), final
 
 
 def _figures(head: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, float]:

@@ -27,6 +27,8 @@ class Material:
     """Of one example, as the network takes it: (H, W, C) for images, (F,) for features."""
     classes: int
     begin: Begin
+    proxy: Begin | None = None
+    """Makes the network of a proxy, untrained, by the proxy's recipe; None for features."""
 
 
 def images_of(data: Splits, device: torch.device, *, begin: Begin | None = None) -> Material:
@@ -37,10 +39,12 @@ def images_of(data: Splits, device: torch.device, *, begin: Begin | None = None)
         device: where batches are to be; memory-mapped images stay on disk with a CPU.
         begin: an untrained network where it is None.
     """
+    new = partial(untrained, data)
     return Material(
         Batches(data.train, device=device),
         None if data.validation is None else Batches(data.validation, device=device),
         tuple(data.train.preprocessing),
         len(data.train.class_names),
-        begin or partial(untrained, data),
+        begin or new,
+        new,
     )

@@ -118,10 +118,11 @@ class Trainer:
         self._learner = Learner(self.network, recipe, class_weights=weights)
         self._proxy: Proxy | None = None
         if recipe.hardest_share < 1:
+            assert material.proxy is not None  # `plan.contradictions` refuses it for features
             torch.manual_seed(_derived(seed, 0, "proxy"))
             own = proxy_recipe(recipe)
             with self._preparation.clock("training"):
-                small = material.begin(own)[0].to(self.device).train()
+                small = material.proxy(own)[0].to(self.device).train()
             learner = Learner(small, own, class_weights=weights)
             self._proxy = Proxy(learner, recipe, steps_per_epoch=self.steps_per_epoch)
         self._augmentation = Augmentation(

@@ -147,7 +147,7 @@ class Recipe:
     network, the proxy, which is trained beside. 1: all of them, without a proxy."""
     proxy_widths: tuple[int, ...] = (16, 32, 64)
     """Channels of each group of the proxy, a "whitened-cnn" trained as the recipe "sprint" is."""
-    proxy_size: float = _number(0.625, at_least=0.25, at_most=1)
+    proxy_size: float = _number(0.625, at_least=0.5, at_most=1)
     """Share of the images' side at which the proxy sees them, at most."""
     early_stopping_patience: int | None = _number(None, at_least=1)
     """Epochs without a lower validation loss before training ends with the best epoch's weights."""

@@ -61,6 +61,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "drawn": _drawn(summary),
         "draw_model": _model_drawer(summary),
         "leaks": chosen["test"]["leaks"],
+        "refitted": any(one["recipe"].get("refit") for one in summary["variations"]),
         "any_leaks": any(_leaked(variation) for variation in summary["variations"]),
         "seen": None if summary["inspection"] is None else inspected(summary["inspection"]),
         "severities": SEVERITIES,

@@ -68,6 +68,15 @@ def test_a_gap_between_training_and_validation_is_overfitting_with_its_figures()
     assert item["gap"] == pytest.approx(0.29)
 
 
+def test_training_figures_say_what_they_were_counted_on():
+    changed = {"shift": 2, "training_sizes": [0.5, 1.0], "hardest_share": 0.667}
+    (item,) = finding("TS101", variation(history=OVERFIT, **changed))["items"]
+    assert item["evidence"].startswith(
+        "In the last epoch it knew 98.0% of the training images, counted while it learnt from "
+        "images changed at random and at smaller sizes, the hardest 67% of each batch, and 69.0% of"
+    )
+
+
 def test_a_gap_that_so_few_validation_images_explain_is_none():
     few = variation(history=curve([0.98] * 4, [0.9] * 4))
     assert outcome("TS101", few) == ["base"]

@@ -10,29 +10,23 @@ from torch import Tensor, nn
 
 from tinyscope.data.dataset import Splits
 from tinyscope.plan.recipe import Recipe, faults
+from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.plan.study import Study
 from tinyscope.sweep.local import run_study
 from tinyscope.training.cost import training_flop
-from tinyscope.training.learner import Learner
 from tinyscope.training.proxy import Proxy, proxy_recipe
 from tinyscope.training.trainer import Trainer, train
 
-HARD = Recipe(
-    model="whitened-cnn",
-    widths=(8, 12),
-    optimizer="muon",
-    learning_rate=0.2,
-    momentum=0.6,
-    schedule="linear",
-    label_smoothing=0.1,
-    horizontal_flip=True,
-    shift=1,
-    training_sizes=(0.5, 0.75, 1.0),
-    epochs=4,
-    batch_size=48,
-    hardest_share=0.5,
-    proxy_widths=(4, 6),
-    precision="fp32",
+HARD = recipe_named("standard").changed(
+    {
+        "widths": [8, 12],
+        "training_sizes": [0.5, 0.75, 1.0],
+        "epochs": 4,
+        "batch_size": 48,
+        "hardest_share": 0.5,
+        "proxy_widths": [4, 6],
+        "precision": "fp32",
+    }
 )
 
 
@@ -52,7 +46,7 @@ class ByBrightness(nn.Module):
 
 def made(recipe: Recipe, steps: int = 6) -> tuple[Proxy, ByBrightness]:
     network = ByBrightness()
-    return Proxy(Learner(network, proxy_recipe(recipe)), recipe, steps_per_epoch=steps), network
+    return Proxy(network, recipe, steps_per_epoch=steps), network
 
 
 def batch(brightness: list[int]) -> Tensor:
@@ -102,6 +96,12 @@ def test_its_own_rate_falls_along_a_line_whatever_the_networks_schedule_is():
     assert (own.schedule, own.optimizer, own.learning_rate) == ("linear", "muon", 0.2)
     assert (own.epochs, own.batch_size, own.widths) == (4, 48, (4, 6))
     assert own.hardest_share == 1
+    chooses, _ = made(recipe)
+    rates = []
+    chooses.learner.step = lambda pixels, labels, rate, share: rates.append(rate)
+    for number in range(24):
+        chooses.hardest(batch([250, 10, 100, 30]), torch.tensor([0, 1, 1, 1]), number)
+    assert rates == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
 
 
 def test_the_network_takes_its_step_on_the_chosen_images_alone(world):

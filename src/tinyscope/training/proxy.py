@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinyscope.data.augmentation import shrunk
 from tinyscope.evaluation.predict import forward
@@ -43,17 +43,25 @@ class Proxy:
     "Selection via Proxy" is the title of Coleman et al. 2020 (arXiv 1906.11829).
 
     Args:
-        learner: of the proxy, made by `proxy_recipe`.
+        network: the small one, made by `proxy_recipe`, on the device.
         recipe: of the larger network.
         steps_per_epoch: of both.
+        class_weights: of both, see `Learner`.
     """
 
-    def __init__(self, learner: Learner, recipe: Recipe, *, steps_per_epoch: int) -> None:
-        self.learner = learner
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        *,
+        steps_per_epoch: int,
+        class_weights: Tensor | None = None,
+    ) -> None:
         self._recipe = recipe
         self._own = proxy_recipe(recipe)
+        self.learner = Learner(network.train(), self._own, class_weights=class_weights)
         self._steps_per_epoch = steps_per_epoch
-        device = next(learner.network.parameters()).device
+        device = next(network.parameters()).device
         self._losses = RecordedPass(self._computed, []) if device.type == "cuda" else self._computed
 
     def hardest(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:

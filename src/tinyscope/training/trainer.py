@@ -120,11 +120,14 @@ class Trainer:
         if recipe.hardest_share < 1:
             assert material.proxy is not None  # `plan.contradictions` refuses it for features
             torch.manual_seed(_derived(seed, 0, "proxy"))
-            own = proxy_recipe(recipe)
             with self._preparation.clock("training"):
-                small = material.proxy(own)[0].to(self.device).train()
-            learner = Learner(small, own, class_weights=weights)
-            self._proxy = Proxy(learner, recipe, steps_per_epoch=self.steps_per_epoch)
+                small, _ = material.proxy(proxy_recipe(recipe))
+            self._proxy = Proxy(
+                small.to(self.device),
+                recipe,
+                steps_per_epoch=self.steps_per_epoch,
+                class_weights=weights,
+            )
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )

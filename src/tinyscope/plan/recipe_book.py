@@ -132,10 +132,9 @@ def accurate() -> Recipe:
     """A wide whitened CNN with shortcuts in 14 epochs: six times the arithmetic of `standard`.
 
     1.16 PFLOP of training on 50,000 images of 32x32. What was tried at this cost stands in
-    `docs/experiments.md`, this one with a proxy that learnt in every step and on validation images
-    alone: its test accuracy is not measured yet. A third convolution in each group,
-    with a shortcut, cut-out squares and the choice of harder images are in Jordan's recipe for 96%
-    too (arXiv 2404.00498 and its code); smaller images first and Muon are not.
+    `docs/experiments.md`. See `sprint` for where its figures stand. A third convolution in each
+    group, with a shortcut, cut-out squares and the choice of harder images are in Jordan's recipe
+    for 96% too (arXiv 2404.00498 and its code); smaller images first and Muon are not.
     """
     return _accurate(
         widths=(128, 512, 512),

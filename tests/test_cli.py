@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,23 @@ def test_json_is_the_only_thing_on_standard_output(demo, tinyscope):
     assert answer.status == 0
     assert printed["report"] == str(demo[0] / "report.html")
     assert "3 finished before are kept" in answer.err
+
+
+def test_a_part_of_a_study_keeps_its_finished_runs_and_its_report_says_what_is_left_out(
+    demo, tinyscope, here
+):
+    whole = json.loads((demo[0] / "summary.json").read_text())
+    names = [each["name"] for each in whole["variations"]]
+    shutil.copytree(demo[0], here / "part")
+    arguments = ("run", "demo", *QUICK, "--out", "part")
+    answer = tinyscope(*arguments, "--only", names[1], "--json")
+    assert "1 variation x 1 seed = 1 run (1 finished before are kept)" in answer.err
+    summary = json.loads((here / "part" / "summary.json").read_text())
+    assert [each["name"] for each in summary["variations"]] == [names[1]]
+    page = " ".join((here / "part" / "report.html").read_text().split())
+    assert f"these were not asked for: {names[0]}, {names[2]}." in page
+    assert "these were not asked for" not in (demo[0] / "report.html").read_text()
+    assert "3 finished before are kept" in tinyscope(*arguments, "--json").err
 
 
 def test_a_report_can_be_written_anew_elsewhere(demo, tinyscope, here):

@@ -264,6 +264,17 @@ def test_where_overrides_are_in_the_way_every_recipe_is_spelled_out_and_stays_wh
     assert parse(new.as_toml(), name="s", file="s.toml") == new
 
 
+def test_a_part_of_a_study_stays_one_and_runs_the_new_variation_too():
+    study = Study(
+        name="s", variations={"fast": {"epochs": 3}, "slow": {"epochs": 9}}, only=["fast"]
+    )
+    new = added(study, "fast", {"epochs": 6})
+    assert list(new.recipes()) == ["fast", "improved-1"]
+    assert new.left_out() == ("base", "slow")
+    spelled_out = added(replace(study, overrides={"shift": 1}), "fast", {"shift": 2})
+    assert list(spelled_out.recipes()) == ["fast", "improved-1"]
+
+
 def test_a_variation_that_goes_on_from_another_keeps_its_start_unless_the_network_changes():
     study = Study(name="s", variations={"late": {"start_from": "base", "learning_rate": 0.01}})
     assert added(study, "late", {"epochs": 40}).starts() == {"late": "base", "improved-1": "base"}

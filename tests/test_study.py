@@ -115,6 +115,50 @@ def test_a_variation_may_start_from_any_other_with_the_same_network() -> None:
     assert parse(study.as_toml(), name="s", file="s.toml") == study
 
 
+def test_only_the_variations_asked_for_run_and_those_that_they_begin_from() -> None:
+    study = Study(
+        name="s",
+        variations={
+            "late": {"start_from": "longer", "epochs": 1},
+            "longer": {"start_from": "base", "learning_rate": 0.01},
+            "other": {"epochs": 7},
+        },
+        grid={"epochs": [3, 4]},
+        only=["late", "epochs=4"],
+    )
+    assert list(study.recipes()) == ["base", "late", "longer", "epochs=4"]
+    assert study.left_out() == ("other", "epochs=3")
+    assert parse(study.as_toml(), name="s", file="s.toml") == study
+    everything = replace(study, only=())
+    assert everything.left_out() == ()
+    assert study.recipes().items() <= everything.recipes().items()
+
+
+def test_a_part_of_a_study_keeps_its_published_tables() -> None:
+    study = load_study("published-d")
+    part = replace(study, only=("simple",))
+    assert list(part.recipes()) == ["simple"]
+    assert part.published_figures() == study.published_figures()
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        (
+            ["fats"],
+            'Study s: only: "fats" is the name of no variation of this study. Did you mean "fast"? '
+            "They are base, fast.",
+        ),
+        ("fast", 'Study s: only = "fast" is not a list of names of variations.'),
+        ([1], "Study s: only = [1] is not a list of names of variations."),
+    ],
+)
+def test_what_is_no_variation_cannot_be_the_only_one_to_run(only: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Study(name="s", variations={"fast": {"epochs": 1}}, only=only)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("key", ["recipe", "start_from"])
 def test_what_only_a_variation_has_cannot_be_set_for_all(key: str) -> None:
     with pytest.raises(InputError) as caught:

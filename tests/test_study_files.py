@@ -132,7 +132,8 @@ def test_eight_faults_of_different_kinds_are_told_at_once_with_their_lines() -> 
         [
             's.toml:2: Unknown study key "questoin". Did you mean "question"? The keys are '
             "question, data, recipe, base, validation, split_seed, size, review, "
-            "published_source, published_tables, seeds, variations, grid, overrides, published.",
+            "published_source, published_tables, seeds, only, variations, grid, overrides, "
+            "published.",
             "s.toml:3: seeds = 0 is neither a count from 1 to 1000 nor a list of different whole "
             "numbers from 0.",
             "s.toml:4: validation = 1.5 is out of range: at least 0, below 1.",
@@ -199,7 +200,7 @@ def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line:
             'name = "other"',
             's.toml:1: Unknown study key "name". Did you mean "base"? The keys are question, data, '
             "recipe, base, validation, split_seed, size, review, published_source, "
-            "published_tables, seeds, variations, grid, overrides, published.",
+            "published_tables, seeds, only, variations, grid, overrides, published.",
         ),
         (
             '[overrides]\nmodel = "resnet20"',

@@ -29,6 +29,7 @@ def run(
     *,
     out: str | Path | None = None,
     seeds: Sequence[int] | None = None,
+    only: Sequence[str] = (),
     budget: float | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
@@ -39,6 +40,8 @@ def run(
         data: instead of the study's own: loaded images, a name, or a path.
         out: the study's folder; by default `tinyscope-runs/<study name>`.
         seeds: instead of the study's own.
+        only: the variations to run, and those that they begin from; empty for those that the study
+            asks for.
         budget: seconds that the trainings may about take.
         listener: is told what happens.
 
@@ -50,6 +53,8 @@ def run(
     asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
     if seeds is not None:
         asked = replace(asked, seeds=tuple(seeds))
+    if only:
+        asked = replace(asked, only=tuple(only))
     if isinstance(data, (str, Path)):
         asked, data = asked.on(str(data)), None
     elif data is not None:

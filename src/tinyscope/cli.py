@@ -76,6 +76,12 @@ def _study_options(function: Any) -> Any:
             metavar="KEY=VALUE",
             help="A recipe key for every variation, or validation, size, split_seed, review, base.",
         ),
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="VARIATION",
+            help="Run this variation of the study; again for several.",
+        ),
         click.option("--seeds", help="How many seeds, or which: 3, or 0,5,7."),
     ):
         function = option(function)
@@ -107,13 +113,14 @@ def _run(
     data: str | None,
     *,
     seeds: str | None,
+    only: tuple[str, ...],
     settings: tuple[str, ...],
     budget: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
     allowed = _seconds(budget) if budget else None
-    study = _study(name, data, seeds, settings)
+    study = _study(name, data, seeds, only, settings)
     from tinyscope.sweep.local import run_study
 
     result = _watched(lambda listener: run_study(study, out=out, budget=allowed, listener=listener))
@@ -167,7 +174,13 @@ def improve(folder: Path, steps: int, as_json: bool) -> None:
     _print_result(result)
 
 
-def _study(name: str, data: str | None, seeds: str | None, settings: tuple[str, ...]) -> "Study":
+def _study(
+    name: str,
+    data: str | None,
+    seeds: str | None,
+    only: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> "Study":
     from tinyscope.models.zoo import NAMES
     from tinyscope.plan.study_files import load_study
 
@@ -182,6 +195,8 @@ def _study(name: str, data: str | None, seeds: str | None, settings: tuple[str, 
 
         raise InputError(unknown("model", str(model), NAMES, see="tinyscope list models"))
     study = study.with_overrides(changes)
+    if only:
+        study = replace(study, only=only)
     study.recipes()  # contradictions are told before anything is loaded
     return study
 

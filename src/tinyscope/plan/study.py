@@ -52,6 +52,8 @@ class Study:
     """Recipe keys with values; every combination is a variation."""
     base: bool = True
     """Whether the unchanged base runs too, as the variation "base"."""
+    only: tuple[str, ...] = ()
+    """The variations that are run, and those that they begin with the weights of; empty for all."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One run of every variation each; a count stands for the first ones. The lowest one ships."""
     validation: float = 0.1
@@ -79,17 +81,29 @@ class Study:
         self._refuse(study_faults(_plain(self)))
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         object.__setattr__(self, "seeds", tuple(seeds))
+        object.__setattr__(self, "only", tuple(self.only))
 
     def recipes(self) -> dict[str, Recipe]:
-        """The recipe of every variation, in the study's order.
+        """The recipe of every variation that is run, in the study's order.
 
         Raises:
             InputError: the keys of a variation contradict one another.
         """
         self._refuse(self.contradictions())
         changes = self._changes()
+        for name in self.left_out():
+            del changes[name]
         bases = {base: recipe(base) for base, _ in changes.values()}
         return {name: bases[base].changed(change) for name, (base, change) in changes.items()}
+
+    def left_out(self) -> tuple[str, ...]:
+        """The variations that are not run, in the study's order."""
+        if not self.only:
+            return ()
+        wanted, starts = set(self.only), self.starts()
+        while more := {starts[name] for name in wanted if name in starts} - wanted:
+            wanted |= more
+        return tuple(name for name in self._changes() if name not in wanted)
 
     def starts(self) -> dict[str, str]:
         """For each variation that does not begin with weights of its own, whose it begins with.
@@ -192,7 +206,7 @@ class Study:
         lines = []
         tables: dict[str, Mapping[str, Any]] = {}
         for key, value in _plain(self).items():
-            if value is None:
+            if value is None or value == ():
                 continue
             if key in ("variations", "published"):
                 single = {

@@ -36,7 +36,7 @@ _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
 VARIATION_KEYS = ("recipe", "start_from")
 """What a variation may hold beside recipe keys: its own base, and whose weights it begins with."""
 
-STUDY_KEYS = (*_SCALARS, "seeds", "variations", "grid", "overrides", "published")
+STUDY_KEYS = (*_SCALARS, "seeds", "only", "variations", "grid", "overrides", "published")
 """What may stand at the top of a study file."""
 
 SEEDS = 2**32
@@ -84,6 +84,7 @@ def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> l
         names = [*["base"] * has_base, *tables["variations"], *grid_points(tables["grid"])]
         of_variations += _start_faults(tables["variations"], names)
     found += of_variations
+    found += _only_faults(values.get("only", ()), names)
     found += _published_faults(tables["published"], names)
     if values.get("base") is False and not tables["variations"] and not tables["grid"]:
         found.append((("base",), "base = false leaves nothing to run."))
@@ -226,6 +227,17 @@ def grid_points(grid: Mapping[str, Collection[Any]]) -> dict[str, dict[str, Any]
         name = ",".join(f"{key}={text}" for key, text in zip(grid, shown, strict=True))
         points[name] = dict(zip(grid, values, strict=True))
     return points if grid else {}
+
+
+def _only_faults(only: Any, names: Collection[str] | None) -> Iterator[Fault]:
+    """Faults of the variations to run; `names` is None where those of all are not known."""
+    if not isinstance(only, (list, tuple)) or not all(isinstance(each, str) for each in only):
+        yield ("only",), f"only = {spelled(only)} is not a list of names of variations."
+        return
+    for name in only:
+        if names is not None and name not in names:
+            told = _no_variation(f'only: "{name}"', name, names)
+            yield ("only",), f"{told} They are {', '.join(names)}."
 
 
 def _published_faults(

@@ -111,6 +111,7 @@ def summarise(
         "published_source": study.published_source,
         "toml": study.as_toml(),
         "cut_to_budget": cut_to_budget,
+        "left_out": list(study.left_out()),
     }
     data = data_block(splits, album) | {"review": reviewed._asdict()}
     summary: dict[str, Any] = {

@@ -141,7 +141,8 @@ def _with_variation(
     short = {**study.variations, name: body}
     if {**asked, name: wanted[name]} == wanted:
         try:
-            added = replace(study, variations=short)
+            only = (*study.only, name) if study.only else ()
+            added = replace(study, variations=short, only=only)
             if added.recipes() == wanted:
                 return added
         except InputError:
@@ -159,6 +160,7 @@ def _spelled_out(study: Study, wanted: dict[str, Recipe], starts: dict[str, str]
     return replace(
         study,
         base=False,
+        only=(),
         variations=bodies,
         grid={},
         overrides={},

@@ -26,7 +26,7 @@ def tree() -> str:
         for module in modules:
             text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
             if text:
-                lines.append(f"{indent}{module.name:<{26 - len(indent)}}{text.splitlines()[0]}")
+                lines.append(f"{indent}{module.name:<{32 - len(indent)}}{text.splitlines()[0]}")
     return "\n".join(lines) + "\n"
 
 

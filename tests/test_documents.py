@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyscope.plan.study_files import parse
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -72,8 +74,8 @@ def test_every_command_of_the_readme_is_understood(line, tinyscope, tmp_path, mo
     words = shlex.split(line)[1:]
     if words[0] == "run" and words[1].endswith(".toml"):
         text = (ROOT / "README.md").read_text(encoding="utf-8")
-        study = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
-        (tmp_path / words[1]).write_text(study[1])
+        shown_before = re.findall(r"```toml\n(.*?)```", text.partition(line)[0], re.DOTALL)
+        (tmp_path / words[1]).write_text(shown_before[-1])
     if words[0] in ("run", "demo", "list", "doctor"):
         answer = tinyscope(*words)
         assert answer.status == 0, answer.err
@@ -84,6 +86,14 @@ def test_every_command_of_the_readme_is_understood(line, tinyscope, tmp_path, mo
         for word in words:
             if word.startswith("--"):
                 assert word in answer.out
+
+
+def test_every_study_in_the_readme_can_be_run():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    studies = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(studies) > 1
+    for number, study in enumerate(studies):
+        assert parse(study, name="s", file=f"README, study {number}").recipes()
 
 
 def test_every_other_command_of_the_readme_is_make_or_an_installation():

@@ -1,4 +1,4 @@
-"""The named recipes, each a function that states its source, cost and measured accuracy."""
+"""The named recipes, each a function that says where it comes from and what it is for."""
 
 from collections.abc import Callable
 from typing import Any
@@ -191,7 +191,7 @@ def transfer() -> Recipe:
 def fine_tuning() -> Recipe:
     """The backbone that comes along with a new dense layer, all of it trained, slower below.
 
-    For 100 images a class and more, in minutes; with 20, `transfer` is as good and takes seconds.
+    For 100 images a class and more, in minutes; with 20, `transfer` is better and takes seconds.
     Measured accuracy stands in `results/`, the experiments in `docs/experiments.md`.
     """
     return Recipe(

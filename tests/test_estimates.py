@@ -14,7 +14,7 @@ from tinyscope.training.schedules import size_share
 from tinyscope.training.trainer import Trainer
 
 STUDY = Study(name="s", variations={"a": {}, "b": {}}, seeds=(0, 1, 2))
-RECIPES = {name: Recipe(epochs=30) for name in ("base", "a", "b")}
+RECIPES = {name: Recipe(epochs=30, shift=shift) for shift, name in enumerate(("base", "a", "b"))}
 TIMINGS = {name: Timing(10.0) for name in RECIPES}
 """Ten seconds an epoch: 3 variations x 3 seeds x 30 epochs take 2,700 s."""
 
@@ -66,11 +66,50 @@ def test_no_variation_is_cut_before_those_that_go_on_from_it():
         variations={"tuned": {**same, "start_from": "first"}, "other": {}, "first": same},
         seeds=(0, 1, 2),
     )
-    recipes = {name: replace(each, epochs=30) for name, each in study.recipes().items()}
+    recipes = {
+        name: replace(each, epochs=30, shift=shift)
+        for shift, (name, each) in enumerate(study.recipes().items())
+    }
     timings = {name: Timing(10.0) for name in recipes}
     fitted = fit_to_budget(study, recipes, timings, budget=250)
     assert list(fitted.recipes) == ["other", "first"]
     assert fitted.told.startswith("without tuned; 1 of 3 seeds")
+
+
+def test_variations_that_differ_in_their_epochs_keep_different_ones():
+    study = Study(name="s", base=False, grid={"epochs": [2, 3]}, seeds=1)
+    timings = {name: Timing(10.0) for name in study.recipes()}
+    # 54 s may be used, then 40: half of 2 and of 3 epochs would be one epoch each.
+    assert epochs(fit_to_budget(study, study.recipes(), timings, budget=60)) == {
+        "epochs=2": 2,
+        "epochs=3": 3,
+    }
+    assert epochs(fit_to_budget(study, study.recipes(), timings, budget=45)) == {
+        "epochs=2": 1,
+        "epochs=3": 2,
+    }
+    with pytest.raises(InputError) as told:
+        fit_to_budget(study, study.recipes(), timings, budget=25)
+    assert str(told.value) == (
+        "A budget of 25 s is too short for this study: 67% of the epochs of its first 2 "
+        "variations, with its answers, takes about 34 s here."
+    )
+
+
+def test_what_nobody_asked_for_is_not_run_for_a_variation_that_is_cut():
+    study = Study(
+        name="s",
+        variations={"tuned": {"start_from": "base"}, "a": {"shift": 1}, "b": {"shift": 2}},
+        overrides={"epochs": 30},
+        only=("a", "b", "tuned"),
+        seeds=1,
+    )
+    recipes = study.recipes()
+    timings = {name: Timing(10.0) for name in recipes}
+    assert list(fit_to_budget(study, recipes, timings, budget=1400).recipes) == list(recipes)
+    fitted = fit_to_budget(study, recipes, timings, budget=350)
+    assert list(fitted.recipes) == ["a", "b"]
+    assert fitted.told.startswith("without base, tuned; ")
 
 
 def test_at_last_epochs_are_cut_down_to_one():

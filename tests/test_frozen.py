@@ -56,6 +56,23 @@ def turned(world: Splits) -> Splits:
     return Splits("turned", *parts)
 
 
+def test_a_transfer_is_refused_where_its_first_batch_would_fail(world, taught):
+    recipe = Recipe().changed({**TRANSFER, "backbone": str(taught), "head": ("batchnorm",)})
+    single = beginning(replace(recipe, batch_size=1), world)
+    with pytest.raises(InputError) as told:
+        single.network()
+    assert str(told.value) == (
+        "batch_size = 1 does not go with transfer, whose batch norm compares the images of a "
+        "batch. Use 2 or more; 32 is usual."
+    )
+    # The backbone's own norms compare nothing.
+    assert beginning(replace(recipe, batch_size=1, head=()), world).network()[0].training
+    flat = {"pooling": "flatten", "backbone_layer": "groups.0", "unfrozen_blocks": 1}
+    halved = recipe.changed({**flat, "training_sizes": (0.5, 1.0)})
+    with pytest.raises(InputError, match=r"training_sizes = \[0.5, 1\] does not go with transfer"):
+        beginning(halved, world).network()
+
+
 @pytest.fixture(scope="module")
 def made(world, taught, tmp_path_factory):
     on = {**TRANSFER, "backbone": str(taught)}

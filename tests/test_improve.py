@@ -10,12 +10,13 @@ from tiny_study import Recorder
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import DataError, InputError, StorageError
 from tinyscope.plan.study import Study
-from tinyscope.plan.study_files import parse
+from tinyscope.plan.study_files import load_study, parse
 from tinyscope.runs.run import read_run
 from tinyscope.sweep import improve as module
 from tinyscope.sweep import local
 from tinyscope.sweep.improve import improve
 from tinyscope.sweep.local import run_study
+from tinyscope.sweep.outcome import read_study
 
 STUDY = tiny_study.STUDY.with_overrides({"epochs": 1})
 CHEAP = ("TS102", "TS106", "TS110")
@@ -178,6 +179,18 @@ def test_what_a_budget_has_cut_stays_cut(world, tmp_path, monkeypatch):
     assert result.summary["study"]["cut_to_budget"] == cut.summary["study"]["cut_to_budget"] != ""
 
 
+def test_a_step_from_a_variation_that_is_left_out_is_no_longer_told(folder, world):
+    improve(folder, steps=1, data=world)
+    made = read_study(folder)
+    study = parse(made.summary["study"]["toml"], name=made.summary["study"]["name"], file="s.toml")
+    (step,) = made.summary["improvements"]
+    rest = tuple(name for name in study.recipes() if name != step["from"])
+    run_study(replace(study, only=rest), world, out=folder)
+    again = improve(folder, steps=1, data=world)
+    assert step["variation"] not in [one["variation"] for one in again.summary["improvements"]]
+    assert len(again.summary["improvements"]) == 1
+
+
 def test_other_images_are_refused_before_anything_is_trained(folder, world):
     images = world.train.images.copy()
     images[0, 0, 0, 0] ^= 1
@@ -273,6 +286,13 @@ def test_a_part_of_a_study_stays_one_and_runs_the_new_variation_too():
     assert new.left_out() == ("base", "slow")
     spelled_out = added(replace(study, overrides={"shift": 1}), "fast", {"shift": 2})
     assert list(spelled_out.recipes()) == ["fast", "improved-1"]
+
+
+def test_a_part_of_a_study_with_published_tables_can_be_improved():
+    study = replace(load_study("published-d"), only=("ours",))
+    new = added(study, "ours", {"epochs": 20}, cut={"epochs": 2})
+    assert list(new.recipes()) == ["ours", "improved-1"]
+    assert new.published_figures() == {}
 
 
 def test_a_variation_that_goes_on_from_another_keeps_its_start_unless_the_network_changes():

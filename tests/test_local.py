@@ -9,7 +9,7 @@ from tiny_study import STUDY, Recorder
 from torch import nn
 
 from tinyscope.data.dataset import Splits
-from tinyscope.errors import StorageError
+from tinyscope.errors import InputError, StorageError
 from tinyscope.models.views import ManyViews
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
@@ -124,6 +124,16 @@ def test_a_study_cut_to_a_budget_is_cut_the_same_way_when_asked_again(world, tmp
     )
 
 
+def test_a_budget_that_is_too_short_leaves_no_folder_behind(world, tmp_path):
+    with pytest.raises(InputError, match="is too short for this study"):
+        run_study(STUDY.with_overrides({"epochs": 900}), world, out=tmp_path / "s", budget=1e-9)
+    assert not (tmp_path / "s").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError):
+        run_study(STUDY.with_overrides({"epochs": 900}), world, out=tmp_path / "mine", budget=1e-9)
+    assert (tmp_path / "mine").exists()
+
+
 def test_without_validation_images_nothing_is_chosen_and_the_first_variation_is_given(
     world, tmp_path
 ):
@@ -178,7 +188,8 @@ def test_a_second_process_is_kept_out_of_a_study_that_is_being_worked_on(world, 
         local._alone(tmp_path / "s"),
         pytest.raises(StorageError) as told,
     ):
-        run_study(STUDY, world, out=tmp_path / "s")
+        run_study(STUDY, world, out=tmp_path / "s", budget=1000)
+    assert not (tmp_path / "s" / "plan.json").exists()
     assert str(told.value) == (
         f"Another process is working on {tmp_path / 's'}. Wait for it, or choose another folder "
         "with --out."

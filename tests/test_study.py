@@ -159,6 +159,16 @@ def test_what_is_no_variation_cannot_be_the_only_one_to_run(only: Any, message: 
     assert str(caught.value) == message
 
 
+def test_a_variation_cannot_normalize_otherwise_than_the_network_that_it_goes_on_with() -> None:
+    study = Study(name="s", variations={"late": {"start_from": "base", "normalization": "unit"}})
+    with pytest.raises(InputError) as caught:
+        study.recipes()
+    assert str(caught.value) == (
+        'Study s: variation "late": start_from = "base" goes on with the same network, and '
+        "normalization is not as there."
+    )
+
+
 @pytest.mark.parametrize("key", ["recipe", "start_from"])
 def test_what_only_a_variation_has_cannot_be_set_for_all(key: str) -> None:
     with pytest.raises(InputError) as caught:

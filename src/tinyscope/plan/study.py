@@ -23,10 +23,10 @@ _SETTABLE = ("validation", "split_seed", "size", "review", "base")
 """Keys of a study that `--set` reaches beside those of its recipes."""
 
 _NETWORK = (
-    *("model", "layers", "widths", "depth"),
+    *("model", "layers", "widths", "depth", "normalization"),
     *("backbone", "backbone_layer", "backbone_size", "pooling", "classifier", "head"),
 )
-"""Recipe keys that give a network its weights' names and shapes."""
+"""Recipe keys that give a network its weights' names and shapes, or what it makes of pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from tinyscope.models.views import ManyViews
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import Run
 from tinyscope.shipping.classifier import load_classifier
-from tinyscope.training.untrained import untrained
+from tinyscope.training.untrained import refuse_unfit, untrained
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,15 @@ class Beginning:
         """The network, and the mean colour (C,) of the training images.
 
         Raises:
-            InputError: there is no such model, or it does not fit the images.
+            InputError: there is no such model, or it does not fit the images or the recipe's sizes
+                of batches and images.
             StorageError: the weights of the other run cannot be read.
         """
         if self.backbone is None:
             wrapped, mean = untrained(self.data, self.recipe)
         else:
             wrapped, mean = self._transfer(), self._mean_colour()
+            refuse_unfit(wrapped, self.recipe, self.data.train.preprocessing)
         if self.parent is not None:
             _take_over(wrapped, self.parent)
         return wrapped, mean

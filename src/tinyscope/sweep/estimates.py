@@ -133,9 +133,10 @@ def fit_to_budget(
     """Cuts a study until its trainings fit into a time.
 
     In this order: fewer epochs (down to a third), fewer seeds (down to the lowest), fewer
-    variations (from the last, down to two; none goes before those that start from it), fewer epochs
-    (down to one). Every variation keeps the same share of its epochs, so that the comparison stays
-    fair.
+    variations (from the last, down to two; none goes before those that start from it, and none
+    stays that was not asked for and that nothing starts from any more), fewer epochs (down to one).
+    Every variation keeps the same share of its epochs, so that the comparison stays fair; no share
+    is taken by which two variations would come to the same.
 
     Args:
         study: its seeds and variations may be cut.
@@ -148,34 +149,54 @@ def fit_to_budget(
     """
     allowed = budget * _RESERVE
     names = sorted(recipes, key=study.ancestors)
-    seeds = sorted(study.seeds)
+    seeds, starts = sorted(study.seeds), study.starts()
+
+    def shortened(share: float, kept: Sequence[str]) -> dict[str, Recipe]:
+        return {name: _shorter(recipes[name], share) for name in recipes if name in kept}
 
     def seconds(share: float, kept: Sequence[str], runs: int) -> float:
-        return runs * sum(timings[name].seconds(_shorter(recipes[name], share)) for name in kept)
+        each = shortened(share, kept).items()
+        return runs * sum(timings[name].seconds(recipe) for name, recipe in each)
 
+    def differ(share: float, kept: Sequence[str]) -> bool:
+        each = shortened(share, kept).items()
+        return len({(recipe, starts.get(name)) for name, recipe in each}) == len(kept)
+
+    first = _of_first(study, names, 2)
     cuts = [(names, len(seeds), 1 / 3)]
     cuts += [(names, runs, 1 / 3) for runs in range(len(seeds) - 1, 0, -1)]
-    cuts += [(names[:kept], 1, 1 / 3) for kept in range(len(names) - 1, 1, -1)]
-    cuts += [(names[: min(2, len(names))], 1, 0.0)]
+    cuts += [(_of_first(study, names, count), 1, 1 / 3) for count in range(len(names) - 1, 1, -1)]
+    cuts += [(first, 1, 0.0)]
     for kept, runs, least in cuts:
-        if seconds(least, kept, runs) > allowed:
-            continue
-        shares = (hundredths / 100 for hundredths in range(100, math.ceil(least * 100), -1))
-        fitting = (asked for asked in shares if seconds(asked, kept, runs) <= allowed)
-        share = next(fitting, least)
-        fitted = {name: _shorter(recipes[name], share) for name in recipes if name in kept}
-        return Fitted(
-            replace(study, seeds=tuple(seeds[:runs])),
-            fitted,
-            seconds(share, kept, runs),
-            _told(recipes, fitted, seeds, runs),
-        )
-    least_time = seconds(0.0, names[: min(2, len(names))], 1) / _RESERVE
-    raise InputError(
-        f"A budget of {budget:.0f} s is too short for this study: one epoch of its first "
-        f"{min(2, len(names))} variations, with its answers, takes about "
-        f"{math.ceil(least_time)} s here."
+        shares = [hundredths / 100 for hundredths in range(100, math.ceil(least * 100), -1)]
+        for share in (*shares, least):
+            if seconds(share, kept, runs) <= allowed and differ(share, kept):
+                fitted = shortened(share, kept)
+                return Fitted(
+                    replace(study, seeds=tuple(seeds[:runs])),
+                    fitted,
+                    seconds(share, kept, runs),
+                    _told(recipes, fitted, seeds, runs),
+                )
+    share = next(one / 100 for one in range(101) if differ(one / 100, first) or one == 100)
+    several = f"first {len(first)} variations" if len(first) > 1 else f'variation "{first[0]}"'
+    what = (
+        f"one epoch of its {several}"
+        if not share
+        else f"{share:.0%} of the epochs of its {several}"
     )
+    raise InputError(
+        f"A budget of {budget:.0f} s is too short for this study: {what}, with its answers, takes "
+        f"about {math.ceil(seconds(share, first, 1) / _RESERVE)} s here."
+    )
+
+
+def _of_first(study: Study, names: Sequence[str], count: int) -> list[str]:
+    """Those of the first names that the study asks for, and those that they begin from."""
+    kept = names[:count]
+    asked = tuple(name for name in kept if name in study.only)
+    left_out = replace(study, only=asked).left_out() if asked else ()
+    return [name for name in kept if name not in left_out]
 
 
 def _shorter(recipe: Recipe, share: float) -> Recipe:

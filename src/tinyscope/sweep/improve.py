@@ -99,7 +99,7 @@ def _step(
         "expected_gain": suggestion["expected_gain"],
     }
     # Before the training: whatever interrupts it, the next report knows how a variation came about.
-    steps = [one for one in known if one["variation"] in names] + [made]
+    steps = [one for one in known if {one["variation"], one["from"]} <= set(names)] + [made]
     write_json(path, {"improvements": steps})
     heard = _Heard(listener, summary["data"]["fingerprint"])
     after = run_study(study, data, out=folder, listener=heard)
@@ -156,7 +156,7 @@ def _spelled_out(study: Study, wanted: dict[str, Recipe], starts: dict[str, str]
         name: one.difference(base) | ({"start_from": starts[name]} if name in starts else {})
         for name, one in wanted.items()
     }
-    left_out = set(study.recipes()) - set(wanted)
+    left_out = {*study.recipes(), *study.left_out()} - set(wanted)
     return replace(
         study,
         base=False,

@@ -66,21 +66,20 @@ def run_study(
     hears.inspected(inspection)
 
     planned = plan_runs(study, complete, folder)
-    unfinished = {run.variation for run in planned.missing}
-    timings = time_recipes(
-        {
-            name: start
-            for name, start in planned.begun().items()
-            if budget is not None or name in unfinished
-        },
-    )
-    cut = ""
-    if budget is not None:
-        planned, cut = _fitted(planned, timings, budget)
-    seconds = sum(timings[run.variation].seconds(run.recipe) for run in planned.missing)
-    hears.planned(planned, seconds, cut)
-
     with _alone(folder):
+        unfinished = {run.variation for run in planned.missing}
+        timings = time_recipes(
+            {
+                name: start
+                for name, start in planned.begun().items()
+                if budget is not None or name in unfinished
+            },
+        )
+        cut = ""
+        if budget is not None:
+            planned, cut = _fitted(planned, timings, budget)
+        seconds = sum(timings[run.variation].seconds(run.recipe) for run in planned.missing)
+        hears.planned(planned, seconds, cut)
         replaced = (folder / "study.toml").exists() and (
             (folder / "study.toml").read_text(encoding="utf-8") != study.as_toml()
         )
@@ -103,15 +102,24 @@ def run_study(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second process out of a study that one is working on; one that dies lets go."""
+    """Keeps a second process out of a study that one is working on; one that dies lets go.
+
+    A new folder that nothing was written to is taken away again.
+    """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as file:
-        if not locked(file):
-            raise StorageError(
-                f"Another process is working on {folder}. Wait for it, or choose another folder "
-                "with --out."
-            )
-        yield
+    try:
+        with (folder / ".lock").open("ab") as file:
+            if not locked(file):
+                raise StorageError(
+                    f"Another process is working on {folder}. Wait for it, or choose another "
+                    "folder with --out."
+                )
+            yield
+    finally:
+        if new and [each.name for each in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+            folder.rmdir()
 
 
 def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> tuple[Planned, str]:

@@ -20,7 +20,8 @@ class Learner:
     Args:
         network: takes pixels (n, H, W, C), or features (n, F); on the device that it learns on.
         recipe: its precision is decided.
-        class_weights: (K,) of the loss, on the device; None weighs all classes alike.
+        class_weights: (K,) of the loss, on the device, each image's loss being multiplied with that
+            of its class before the mean is taken; None weighs all classes alike.
 
     Raises:
         InputError: Muon is to train a backbone that it would spoil (`check_backbone`).
@@ -66,12 +67,15 @@ class Learner:
     def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Leaves the gradients of a batch in the parameters; answers what `step` does."""
         logits = forward(self.network, pixels, precision=self._recipe.precision).float()
+        # torch's mean of weighed losses divides by the weights of the batch: in a small one a rare
+        # class would count for less than its weight says.
         loss = F.cross_entropy(
             logits,
             labels,
             weight=self._class_weights,
             label_smoothing=self._recipe.label_smoothing,
-        )
+            reduction="mean" if self._class_weights is None else "none",
+        ).mean()
         # Muon's rates are stated for sums over images.
         (loss * len(labels) if self._recipe.optimizer == "muon" else loss).backward()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()

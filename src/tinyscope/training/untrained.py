@@ -46,14 +46,29 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
     if isinstance(network, WhitenedCNN):
         some = data.train.images[:: -(-len(data.train) // _IMAGES_TO_START_FROM)]
         network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
-    _refuse_single_images(wrapped, recipe)
-    _refuse_unfit_sizes(wrapped, recipe, shape)
+    refuse_unfit(wrapped, recipe, shape)
     return wrapped, torch.from_numpy(mean).float()
+
+
+def refuse_unfit(network: nn.Module, recipe: Recipe, shape: Preprocessing) -> None:
+    """Refuses a training that would fail at its first batch; leaves the network in training mode.
+
+    Args:
+        network: takes pixels (N, H, W, C).
+        recipe: of the training.
+        shape: of the images.
+
+    Raises:
+        InputError: the network does not fit the recipe's sizes of batches and images.
+    """
+    _refuse_single_images(network.train(), recipe)
+    _refuse_unfit_sizes(network, recipe, shape)
 
 
 def _refuse_single_images(network: nn.Module, recipe: Recipe) -> None:
     if recipe.batch_size == 1 and any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        for module in network.modules()
     ):
         raise InputError(
             f"batch_size = 1 does not go with {recipe.model}, whose batch norm compares the "

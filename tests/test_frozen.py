@@ -18,6 +18,7 @@ from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
 from tinyscope.sweep.beginnings import beginning
+from tinyscope.sweep.estimates import time_recipes, total_seconds
 from tinyscope.sweep.frozen import FrozenBackbone
 from tinyscope.sweep.local import run_study
 from tinyscope.training.cost import image_flop
@@ -368,6 +369,27 @@ def test_an_output_of_zeros_tells_an_unfrozen_backbone_nothing_at_first(world, t
     assert len(learns) > 4
     moved = [each for each in learns if each.grad.any()]
     assert {tuple(each.shape) for each in moved} == {(4, 8), (4,)}
+
+
+def test_an_estimate_counts_features_once_that_several_runs_use(
+    world, taught, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setattr(FrozenBackbone, "seconds_an_image", lambda self, images: 1.0)
+    on = Recipe().changed({**TRANSFER, "backbone": str(taught), "classifier": "random-forest"})
+    mirrored = replace(on, horizontal_flip=True, feature_views=2, test_views="mirrored", refit=True)
+    recipes = {"one": on, "other": replace(on, classifier="rbf-svm"), "mirrored": mirrored}
+    timings = time_recipes({name: beginning(each, world) for name, each in recipes.items()})
+    train, rest = len(world.train), len(world.validation) + len(world.test)
+    once = train + rest
+    assert total_seconds([("one", on)] * 3, timings) == pytest.approx(once)
+    # Mirrored: another view of each, and the validation images in the view that is learnt from.
+    assert total_seconds(recipes.items(), timings) == pytest.approx(
+        2 * once + len(world.validation)
+    )
+    FrozenBackbone(beginning(on, world)).features(world.train)
+    timings = time_recipes({"one": beginning(on, world)})
+    assert total_seconds([("one", on)], timings) == pytest.approx(rest)
 
 
 def test_features_are_known_once_they_were_asked_for(world, taught, tmp_path, monkeypatch):

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -45,10 +46,25 @@ class Timing:
     epoch_seconds: float
     answer_seconds: float = 0.0
     """Of the finished model's answers for validation and test images, with all views."""
+    features: Mapping[Path, float] = field(default_factory=dict)
+    """Of those features of a frozen backbone that are still to be computed, by the place where they
+    will be kept: once, for whichever runs need them."""
 
     def seconds(self, recipe: Recipe) -> float:
         """Of all its epochs, if none is spared by early stopping, and of the answers."""
         return self.epoch_seconds * recipe.epochs + self.answer_seconds
+
+
+def total_seconds(runs: Iterable[tuple[str, Recipe]], timings: Mapping[str, Timing]) -> float:
+    """That runs will about take one after another.
+
+    Args:
+        runs: the variation and the recipe of each.
+        timings: by variation.
+    """
+    asked = list(runs)
+    features = {place: each for name, _ in asked for place, each in timings[name].features.items()}
+    return sum(timings[name].seconds(one) for name, one in asked) + sum(features.values())
 
 
 def time_recipes(beginnings: Mapping[str, Beginning]) -> dict[str, Timing]:
@@ -75,20 +91,20 @@ def _time_frozen(start: Beginning) -> Timing:
     """Of the passes through a frozen backbone that are still to be made, and of the head."""
     backbone = FrozenBackbone(start)
     data, recipe = start.data, start.recipe
-    learnt = [(data.train, view) for view in backbone.views]
+    needed = [(data.train, view) for view in backbone.views]
     if recipe.refit and data.validation is not None:
-        learnt += [(data.validation, view) for view in backbone.views[1:]]
-    passes = sum(len(part) for part, view in learnt if not backbone.knows(part, view))
+        needed += [(data.validation, view) for view in backbone.views]
     parts = [part for part in (data.validation, data.test) if part is not None]
-    views = [view for view, _ in looks(recipe.test_views)]
-    answered = sum(len(part) for part in parts for view in views if not backbone.knows(part, view))
-    extraction = backbone.seconds_an_image(data.train) if passes or answered else 0.0
+    needed += [(part, view) for part in parts for view, _ in looks(recipe.test_views)]
+    unknown = [(part, view) for part, view in needed if not backbone.knows(part, view)]
+    each = backbone.seconds_an_image(data.train) if unknown else 0.0
+    features = {backbone.place(part, view): each * len(part) for part, view in unknown}
     epoch = 0.0
     if recipe.classifier == "dense":
         with torch.random.fork_rng(devices=[]):
             trainer = Trainer(backbone.empty_material(), recipe)
             epoch = _time_step(trainer, 0, _TIMED_SECONDS) * trainer.steps_per_epoch
-    return Timing(epoch, (passes + answered) * extraction)
+    return Timing(epoch, features=features)
 
 
 def _time(start: Beginning) -> Timing:
@@ -155,8 +171,7 @@ def fit_to_budget(
         return {name: _shorter(recipes[name], share) for name in recipes if name in kept}
 
     def seconds(share: float, kept: Sequence[str], runs: int) -> float:
-        each = shortened(share, kept).items()
-        return runs * sum(timings[name].seconds(recipe) for name, recipe in each)
+        return total_seconds([*shortened(share, kept).items()] * runs, timings)
 
     def differ(share: float, kept: Sequence[str]) -> bool:
         each = shortened(share, kept).items()

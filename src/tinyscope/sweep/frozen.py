@@ -93,11 +93,13 @@ class FrozenBackbone:
             on_batch=self._tell,
         )
 
+    def place(self, images: ImageDataset, view: View = AS_IT_IS) -> Path:
+        """Where the features of a split in a view are kept, or will be."""
+        return place_of(images, view, digest=self._digest, precision=self.recipe.precision)
+
     def knows(self, images: ImageDataset, view: View = AS_IT_IS) -> bool:
         """Whether the features of a split in a view are kept already."""
-        precision = self.recipe.precision
-        place = place_of(images, view, digest=self._digest, precision=precision)
-        return place.with_suffix(".json").exists()
+        return self.place(images, view).with_suffix(".json").exists()
 
     def seconds_an_image(self, images: ImageDataset) -> float:
         """That an image's pass takes, from one batch after another one."""

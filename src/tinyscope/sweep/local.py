@@ -18,7 +18,7 @@ from tinyscope.report.page import write_report
 from tinyscope.report.summary import summarise
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
 from tinyscope.shipping.classifier import copy_model
-from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes
+from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes, total_seconds
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.one_run import carry_out
 from tinyscope.sweep.outcome import StudyResult
@@ -78,7 +78,7 @@ def run_study(
         cut = ""
         if budget is not None:
             planned, cut = _fitted(planned, timings, budget)
-        seconds = sum(timings[run.variation].seconds(run.recipe) for run in planned.missing)
+        seconds = total_seconds([(run.variation, run.recipe) for run in planned.missing], timings)
         hears.planned(planned, seconds, cut)
         replaced = (folder / "study.toml").exists() and (
             (folder / "study.toml").read_text(encoding="utf-8") != study.as_toml()

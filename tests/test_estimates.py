@@ -238,6 +238,15 @@ def test_only_images_that_there_are_take_time_to_answer(world, simulated):
     assert (alone.epoch_seconds, alone.answer_seconds) == (24, 0)
 
 
+def test_an_answer_takes_a_third_of_what_an_image_takes_that_a_step_learns_from(world, simulated):
+    # 256 images in two batches of 128, a quarter of which the network learns from.
+    recipe = replace(
+        GROWING, training_sizes=(), batch_size=200, hardest_share=0.25, proxy_widths=(4,)
+    )
+    made = time_recipes(world, {"a": recipe})["a"]
+    assert made.answer_seconds == pytest.approx(128 * (6 / 32) / 3)
+
+
 def test_without_sizes_every_step_is_timed_alike(world, simulated):
     made = time_recipes(world, {"a": replace(GROWING, training_sizes=())})["a"]
     assert made.epoch_seconds == pytest.approx(8 * 6 + 64 * (6 / 32) / 3)

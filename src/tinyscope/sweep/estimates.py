@@ -120,7 +120,8 @@ def _time(start: Beginning) -> Timing:
         seconds = [_time_step(trainer, number, _TIMED_SECONDS / stages) for number in first]
     step = sum(seconds) / stages
     validation = len(data.validation) if data.validation else 0
-    per_image = seconds[-1] / min(recipe.batch_size, len(data.train))
+    in_step = -(-len(data.train) // trainer.steps_per_epoch)
+    per_image = seconds[-1] / recipe.learnt_from(in_step)
     look = per_image * _VALIDATION_SHARE
     # With several views the model looks once more, for the accuracy of a single view.
     times = VIEWS[recipe.test_views] + (recipe.test_views != "one")

@@ -277,6 +277,17 @@ def test_where_overrides_are_in_the_way_every_recipe_is_spelled_out_and_stays_wh
     assert parse(new.as_toml(), name="s", file="s.toml") == new
 
 
+def test_what_gets_another_head_no_longer_goes_on_from_the_old_network():
+    study = Study(
+        name="s",
+        recipe="fine-tuning",
+        variations={"late": {"start_from": "base", "learning_rate": 0.01}},
+    )
+    changed = added(study, "late", {"head": ["dense 8 relu"]})
+    assert changed.starts() == {"late": "base"}
+    assert changed.recipes()["improved-1"].head == ("dense 8 relu",)
+
+
 def test_a_part_of_a_study_stays_one_and_runs_the_new_variation_too():
     study = Study(
         name="s", variations={"fast": {"epochs": 3}, "slow": {"epochs": 9}}, only=["fast"]

@@ -9,13 +9,18 @@ from tinyscope.report.known_results import KNOWN_RESULTS, known_results, ranked
 CIFAR100 = sorted(_FAMILY_OF)
 
 
-def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91)):
+def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91), *, refit=False):
     return {
         "data": {
             "name": name,
             "class_names": list(class_names),
-            "splits": [{"split": "train", "images": 45_000}, {"split": "test", "images": 10_000}],
+            "splits": [
+                {"split": "train", "images": 45_000},
+                {"split": "validation", "images": 5_000},
+                {"split": "test", "images": 10_000},
+            ],
         },
+        "variations": [{"name": "mine", "recipe": {"refit": refit}}],
         "recommended": {
             "variation": "mine",
             "model": "whitened-cnn",
@@ -68,6 +73,11 @@ def test_the_recommended_model_stands_among_them_with_its_condition():
         "images",
         "ours": True,
     }
+
+
+def test_what_was_refitted_learnt_from_the_validation_images_too():
+    (ours,) = [row for row in ranked(summary_of("cifar10", CIFAR10, refit=True)) if row["ours"]]
+    assert ours["condition"].endswith("learnt from 50,000 images")
 
 
 def test_with_one_seed_the_interval_is_that_over_images():

@@ -124,6 +124,13 @@ def test_a_study_cut_to_a_budget_is_cut_the_same_way_when_asked_again(world, tmp
     )
 
 
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(world, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError) as told:
+        run_study(STUDY, world, out=tmp_path / "file" / "s")
+    assert str(told.value) == f"{tmp_path / 'file' / 's'} cannot be written: Not a directory."
+
+
 def test_a_budget_that_is_too_short_leaves_no_folder_behind(world, tmp_path):
     with pytest.raises(InputError, match="is too short for this study"):
         run_study(STUDY.with_overrides({"epochs": 900}), world, out=tmp_path / "s", budget=1e-9)

@@ -1,10 +1,11 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from page_reader import Page, faults_of_a_page
 from page_world import HOSTILE, small_summary, summary_of
-from study_world import make_run, make_splits, make_study
+from study_world import ENVIRONMENT, make_run, make_splits, make_study
 
 from tinyscope.errors import StorageError
 from tinyscope.report import page
@@ -127,6 +128,41 @@ def test_without_validation_nothing_is_recommended(tmp_path):
     assert "Nothing was chosen; the study’s first model is base" in words
     assert "recommended" not in words.lower()
     assert "Validation" not in words.replace("Validation images", "")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_time_to_train_is_told_with_what_trained_it_and_what_came_before(tmp_path):
+    study = make_study(variations={"longer": {"start_from": "base"}}, seeds=(0,))
+    splits = make_splits(("ant", "bee"))
+    base, longer = (
+        make_run(tmp_path, study, splits, name, 0, accuracy=accuracy)
+        for name, accuracy in (("base", 0.5), ("longer", 0.9))
+    )
+    graphics = {"device": "cuda", "device_name": "Example GPU"}
+    longer = replace(longer, environment=ENVIRONMENT | graphics)
+    found = summarise(study, [base, longer], splits, recipes_changed={}, test_came_with_data=True)
+    words = " ".join(Page(page.render(found)).text.split())
+    assert "Time to train it 2.0 s Example GPU; that of “base”, which it goes on from," in words
+    assert "Hardware: Example CPU, 2 cores" in words
+    assert "Hardware: Example GPU, 2 cores" in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_validation_images_that_came_with_the_data_are_not_said_to_be_cut(tmp_path):
+    study, splits = make_study(variations={}, seeds=(0,)), make_splits(("ant", "bee"))
+    run = make_run(tmp_path, study, splits, "base", 0, accuracy=0.5)
+    for came in (True, False):
+        found = summarise(
+            study,
+            [run],
+            splits,
+            recipes_changed={},
+            validation_came_with_data=came,
+            test_came_with_data=True,
+        )
+        words = " ".join(Page(page.render(found)).text.split())
+        assert ("the validation images came with the data." in words) is came
+        assert ("were set apart for validation" in words) is not came
 
 
 @pytest.mark.usefixtures("undrawn")

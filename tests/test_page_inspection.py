@@ -59,6 +59,7 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
         f"{percent(chosen['accuracy'], 2)}."
     ) in words
+    assert "of 16 test images, 3 of which have copies among the training images; on all" in words
     assert "Without leaked images" in words
     html = page.render(looked_at)
     table = Page(html[html.index('<table id="model-table"') :].split("</table>")[0])

@@ -302,8 +302,33 @@ def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():
     behind = variation(history=OVERFIT)
     assert outcome("TS112", behind, variation("b", history=curve([0.9], [0.898]))) == ["base"]
     assert outcome("TS112", behind, classes=[*"abcdefghij"]) == (
-        "because the recipes that come along were measured on CIFAR-10"
+        "because the recipes that come along were measured on all of CIFAR-10"
     )
+    assert outcome("TS112", behind, images=5_000) == (
+        "because the recipes that come along were measured on all of CIFAR-10"
+    )
+
+
+def test_what_is_fitted_at_once_has_no_curve_to_judge():
+    """Nearest neighbours know their own images by heart, whatever they know of others."""
+    neighbours = {"model": "transfer", "backbone": "b", "classifier": "nearest-neighbours"}
+    fitted = variation(history=curve([1.0], [0.6]), **neighbours)
+    for code in ("TS101", "TS102", "TS105", "TS106", "TS110"):
+        assert outcome(code, fitted) == "because no training was recorded epoch by epoch"
+        assert outcome(code, fitted, variation("b", history=OVERFIT)) in (["b"], "clear")
+
+
+def test_images_that_were_too_easy_to_be_learnt_from_count_as_known():
+    """Of 80% of the hardest two thirds and all others, 87% of the training images are known."""
+    level = curve([0.8] * 8, [0.79] * 8)
+    whole = {"schedule": "linear", "epochs": 8}
+    assert outcome("TS102", variation(history=level, **whole)) == ["base"]
+    assert outcome("TS105", variation(history=level, **whole)) == ["base"]
+    hardest = variation(
+        history=level, **whole, model="whitened-cnn", hardest_share=0.667, proxy_widths=(8,)
+    )
+    assert outcome("TS102", hardest) == "clear"
+    assert outcome("TS105", hardest) == "clear"
 
 
 def test_a_summary_holds_the_findings_and_the_pairs_that_differ_in_one_key(tmp_path):

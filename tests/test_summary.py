@@ -211,6 +211,26 @@ def test_a_variation_says_whose_weights_it_began_with(tmp_path):
     assert [one["start_from"] for one in found["variations"]] == [None, "base"]
 
 
+def test_what_differs_in_one_key_began_alike(tmp_path):
+    study = make_study(
+        variations={"longer": {"start_from": "base", "shift": 1}, "moved": {"shift": 1}}
+    )
+    found = summary_of(tmp_path, study=study, accuracies={"base": 0.6, "longer": 0.7, "moved": 0.7})
+    pairs = [(row["first"], row["second"]) for row in found["comparisons"]["one_key"]]
+    assert pairs == [("base", "moved")]
+
+
+@pytest.mark.parametrize(("classes", "named"), [(2, 1), (3, 1), (4, 2), (5, 2), (7, 3)])
+def test_no_class_is_among_the_weakest_and_the_strongest(tmp_path, classes, named):
+    splits = make_splits(tuple(f"class {k}" for k in range(classes)), per_class=(12, 40, 50))
+    best = summary_of(tmp_path, splits=splits)["recommended"]
+    weakest, strongest = (
+        {row["class"] for row in best[key]} for key in ("weakest_classes", "strongest_classes")
+    )
+    assert len(weakest) == len(strongest) == named
+    assert not weakest & strongest
+
+
 def test_top_five_is_there_for_more_than_ten_classes(tmp_path):
     names = tuple(f"class {k}" for k in range(12))
     found = summary_of(tmp_path, splits=make_splits(names, per_class=(2, 2, 4)))

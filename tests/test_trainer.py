@@ -179,6 +179,17 @@ def test_a_training_that_diverges_says_so_and_gives_finite_weights(world):
     assert all(math.isfinite(row["train_loss"]) for row in trained.history)
 
 
+def test_without_validation_a_training_that_diverges_keeps_its_last_sound_epoch(world, monkeypatch):
+    data, recipe = Splits("world", world.train), replace(SMALL, schedule="constant")
+    sound = train(data, replace(recipe, epochs=2))
+    judge = Trainer._sound
+    monkeypatch.setattr(Trainer, "_sound", lambda self, row: row["epoch"] < 3 and judge(self, row))
+    ruined = train(data, recipe)
+    assert (ruined.stopped, len(ruined.history)) == ("diverged", 2)
+    for name, each in weights(ruined.network).items():
+        assert np.array_equal(each, weights(sound.network)[name]), name
+
+
 def test_training_leaves_the_callers_random_numbers_alone(world):
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -22,7 +22,7 @@ from tinyscope.plan.study_faults import (
 _SETTABLE = ("validation", "split_seed", "size", "review", "base")
 """Keys of a study that `--set` reaches beside those of its recipes."""
 
-_NETWORK = (
+NETWORK = (
     *("model", "layers", "widths", "depth", "normalization"),
     *("backbone", "backbone_layer", "backbone_size", "pooling", "classifier", "head"),
 )
@@ -241,7 +241,7 @@ def _unwatched(values: Mapping[str, Any]) -> list[str]:
 def _unfit_start(values: Mapping[str, Any], others: Mapping[str, Any], start: str) -> list[str]:
     """What keeps a recipe from beginning with the weights of another; values of both."""
     given = f'start_from = "{start}"'
-    for key in _NETWORK:
+    for key in NETWORK:
         if _comparable(values[key]) != _comparable(others[key]):
             return [f"{given} goes on with the same network, and {key} is not as there."]
     if values["classifier"] != "dense":

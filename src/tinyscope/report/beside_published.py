@@ -139,11 +139,13 @@ def _train_accuracy(variation: Mapping[str, Any], key: str, figure: float) -> di
     seen = learnt(variation)
     if seen is None:
         return _unmeasured(as_published(figure), "no epoch was recorded beside a validation split")
+    by_epochs = variation["recipe"].get("classifier", "dense") == "dense"
+    when = "while it learnt" if by_epochs else "once it was fitted"
     return {
         "published": as_published(figure),
         "measured": percent(seen.train_accuracy, 2),
         "difference": f"{points(seen.train_accuracy - figure)} points",
-        "condition": f"while it learnt, {_seeds(variation)}",
+        "condition": f"{when}, {_seeds(variation)}",
     }
 
 

@@ -39,7 +39,9 @@ _NO_HISTORY = "because no training was recorded epoch by epoch"
 
 
 def _curves(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Learnt]]:
-    told = [(one, learnt(one)) for one in summary["variations"]]
+    """Of those variations that learn epoch by epoch; models of scikit-learn are fitted at once."""
+    trained = [one for one in summary["variations"] if one["recipe"]["classifier"] == "dense"]
+    told = [(one, learnt(one)) for one in trained]
     return [(one, curves) for one, curves in told if curves is not None]
 
 
@@ -106,6 +108,12 @@ def _as_changed(variation: Mapping[str, Any]) -> str:
     return told + (f", the hardest {share:.0%} of each batch" if share < 1 else "")
 
 
+def _known_at_most(variation: Mapping[str, Any], seen: Learnt) -> float:
+    """Training accuracy, if all those images are known that were too easy to be learnt from."""
+    share: float = variation["recipe"]["hardest_share"]
+    return share * seen.train_accuracy + 1 - share
+
+
 def _stops_early(variation: Mapping[str, Any]) -> bool:
     return variation["recipe"]["early_stopping_patience"] is not None
 
@@ -124,7 +132,8 @@ def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:
     if not _all_epochs(variation) or variation["recipe"]["epochs"] > seen.epochs:
         return False
     if variation["recipe"]["schedule"] in ENDS_LOW:
-        return seen.gap < LEVEL and seen.train_accuracy < KNOWN
+        known = _known_at_most(variation, seen)
+        return known - seen.val_accuracy < LEVEL and known < KNOWN
     falls = seen.fall is not None and seen.fall >= FALL
     return falls and seen.lowest_epoch > 0.75 * seen.epochs and not _rises(seen)
 
@@ -157,7 +166,8 @@ def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any
 
 
 def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
-    low = seen.gap < LEVEL and seen.train_accuracy < LOW and not _rises(seen)
+    known = _known_at_most(variation, seen)
+    low = known - seen.val_accuracy < LEVEL and known < LOW and not _rises(seen)
     falling = variation["recipe"]["schedule"] not in ENDS_LOW and ended_early(variation, seen)
     if not low or falling:
         return None

@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import fine_tuning, quick
-from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP
-from tinyscope.report.augmentation_evidence import CIFAR10, may_mirror, measured, used
+from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, on_all_of_cifar10
+from tinyscope.report.augmentation_evidence import may_mirror, measured, used
 from tinyscope.report.curve_checks import augments
 from tinyscope.report.curves import ENDS_LOW, Learnt
 
@@ -180,7 +180,11 @@ class Ideas:
             )
             gain = share * self.errors
             yield self._idea("TS105", "Fine-tune the backbone", changes, gain, cost=None, why=why)
-        elif self.recipe["classifier"] == "dense" and self.recipe["feature_views"] == 1:
+        elif (
+            self.recipe["classifier"] == "dense"
+            and self.recipe["feature_views"] == 1
+            and self.recipe["optimizer"] != "muon"  # which may spoil a backbone's kernels
+        ):
             changes = {"unfrozen_blocks": 1}
             gain = self.errors / 10
             yield self._idea("TS105", "Train the last block too", changes, gain, cost=None)
@@ -204,7 +208,7 @@ class Ideas:
             for key, value in target.items()
             if value != self.recipe[key] and key != "precision"
         }
-        cifar = set(self.summary["data"]["class_names"]) == CIFAR10
+        cifar = on_all_of_cifar10(self.summary)
         gain = max(0.0, QUICK_ACCURACY - self.accuracy) if cifar else self.errors / 5
         why = (
             ""

@@ -118,12 +118,16 @@ def ranked(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     if chosen["seed_interval"] is not None:
         interval, kind = chosen["seed_interval"], f"over {len(chosen['seeds'])} seeds"
     low, high = interval
+    recipe = next(one for one in summary["variations"] if one["name"] == chosen["variation"])[
+        "recipe"
+    ]
+    learnt_from = splits["train"] + (splits.get("validation", 0) if recipe.get("refit") else 0)
     ours = {
         "accuracy": chosen["test_accuracy"],
         "method": f"{chosen['variation']} ({chosen['model']})",
         "source": "this study",
         "condition": f"our {splits['test']:,} test images; {100 * low:.2f}–{100 * high:.2f}%: 95% "
-        f"{kind}; learnt from {splits['train']:,} images",
+        f"{kind}; learnt from {learnt_from:,} images",
         "ours": True,
     }
     rows = [{**one._asdict(), "ours": False} for one in known] + [ours]

@@ -81,7 +81,8 @@ def limits(
         runs = "1 run" if len(diverged) == 1 else f"{len(diverged)} runs"
         found.append(
             f"The loss of {runs} of {', '.join(sorted(set(diverged)))} grew without bound: the "
-            "figures are those of the best epoch before, and say nothing of a lower learning rate."
+            "figures are those of the best epoch before, of the last one where there are no "
+            "validation images, and say nothing of a lower learning rate."
         )
     found += _on_known_images(data["class_names"], variations)
     again = [f"“{one['name']}”" for one in variations if one["recipe"].get("refit")]

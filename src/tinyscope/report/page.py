@@ -50,6 +50,9 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **summary,
         "chosen": chosen,
+        "trained_on": next(
+            one for one in summary["environments"] if chosen["runs"][0]["name"] in one["runs"]
+        ),
         "others": [one for one in summary["variations"] if one is not chosen],
         "verdicts": {row["second"]: row["verdict"] for row in summary["comparisons"]["validation"]},
         "test_split": next(one for one in summary["data"]["splits"] if one["split"] == "test"),
@@ -93,7 +96,13 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     later = ("findings", "suggestions", "improvements")
-    return {**dict.fromkeys(later, ()), **summary, "variations": variations}
+    study = {"left_out": (), "validation_came_with_data": False, **summary["study"]}
+    environments = [
+        {**one, "processor": one["machine"].get("device_name", one["machine"]["cpu"])}
+        for one in summary["environments"]
+    ]
+    known = {"study": study, "environments": environments, "variations": variations}
+    return {**dict.fromkeys(later, ()), **summary, **known}
 
 
 def _leaked(variation: Mapping[str, Any]) -> bool:

@@ -32,7 +32,7 @@ def suggestions(summary: Mapping[str, Any], findings: list[dict[str, Any]]) -> l
     summary = with_whole_recipes(summary)
     name = summary["recommended"]["variation"]
     start = next(one for one in summary["variations"] if one["name"] == name)
-    seen = learnt(start)
+    seen = learnt(start) if start["recipe"]["classifier"] == "dense" else None
     if start["validation"] is None:
         return []
     of_start = {

@@ -48,6 +48,7 @@ def summarise(
     recipes_changed: Mapping[str, dict[str, Any]],
     test_came_with_data: bool,
     cut_to_budget: str = "",
+    validation_came_with_data: bool = False,
     reviewed: ReviewCounts = NOT_REVIEWED,
     inspection: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -59,7 +60,9 @@ def summarise(
         splits: the images that the runs were trained and evaluated on.
         recipes_changed: for each variation, the recipe keys that differ from the base.
         cut_to_budget: what a time budget has taken from the study, for people; empty for nothing.
-        test_came_with_data: whether the test split is the source's own and not cut from it here.
+        validation_came_with_data: whether the validation split is the source's own and not cut from
+            it here.
+        test_came_with_data: whether the test split is.
         reviewed: what a review file has changed of the images.
         inspection: what the images look like and what is wrong with them, as
             `inspection.inspect` sums it up; None where they were not looked at.
@@ -112,6 +115,7 @@ def summarise(
         "toml": study.as_toml(),
         "cut_to_budget": cut_to_budget,
         "left_out": list(study.left_out()),
+        "validation_came_with_data": validation_came_with_data,
     }
     data = data_block(splits, album) | {"review": reviewed._asdict()}
     summary: dict[str, Any] = {
@@ -145,13 +149,18 @@ def summarise(
 def _one_key(
     variations: Sequence[Mapping[str, Any]], comparisons: Iterable[Comparison]
 ) -> list[dict[str, Any]]:
-    """Those pairs on the validation images whose recipes differ in one key alone, with that key."""
+    """Those pairs on the validation images whose recipes differ in one key alone, with that key.
+
+    Both begin in the same way: with weights of their own, or with those of the same variation.
+    """
     recipes = {one["name"]: one["recipe"] for one in variations}
+    starts = {one["name"]: one["start_from"] for one in variations}
     rows = []
     for row in _rows(comparisons):
-        ours, theirs = recipes[row["first"]], recipes[row["second"]]
+        first, second = row["first"], row["second"]
+        ours, theirs = recipes[first], recipes[second]
         keys = [key for key in ours if ours[key] != theirs[key]]
-        if len(keys) == 1:
+        if len(keys) == 1 and starts[first] == starts[second]:
             rows.append({**row, "key": keys[0]})
     return rows
 
@@ -260,6 +269,7 @@ def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
 def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = next(one for one in variations if one["name"] == choice.variation)
     by_f1 = sorted(chosen["test"]["per_class"], key=lambda row: row["f1"])
+    some = min(3, len(by_f1) // 2)
     return {
         "variation": choice.variation,
         "model": chosen["model"],
@@ -269,8 +279,8 @@ def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dic
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],
         "seeds": chosen["seeds"],
-        "weakest_classes": by_f1[:3],
-        "strongest_classes": by_f1[::-1][:3],
+        "weakest_classes": by_f1[:some],
+        "strongest_classes": by_f1[::-1][:some],
     }
 
 

@@ -11,7 +11,7 @@ from tinyscope.evaluation.comparison import LEVEL, mcnemar
 from tinyscope.files import read_json, write_json
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import recipe
-from tinyscope.plan.study import Study
+from tinyscope.plan.study import NETWORK, Study
 from tinyscope.plan.study_faults import grid_points
 from tinyscope.plan.study_files import parse
 from tinyscope.report.curves import with_whole_recipes
@@ -22,9 +22,6 @@ from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
 from tinyscope.sweep.outcome import StudyResult, read_study
-
-_NETWORK = {"model", "layers", "widths", "depth"}
-"""Keys with which a network has other weights, so that it cannot go on with an old one's."""
 
 
 def improve(
@@ -132,7 +129,7 @@ def _with_variation(
     }
     wanted[name] = wanted[old].changed(changes)
     starts = {one: start for one, start in study.starts().items() if one in wanted}
-    if old in starts and not _NETWORK & set(changes):
+    if old in starts and not set(NETWORK) & set(changes):
         starts[name] = starts[old]
 
     body = {**{**study.variations, **grid_points(study.grid)}.get(old, {}), **changes}

@@ -94,6 +94,7 @@ def run_study(
         return _report(
             planned,
             cut=cut,
+            validation_came_with_data=bool(study.validation) and loaded.validation is not None,
             test_came_with_data=loaded.test is not None,
             reviewed=reviewed,
             inspection=inspection,
@@ -107,9 +108,13 @@ def _alone(folder: Path) -> Iterator[None]:
     A new folder that nothing was written to is taken away again.
     """
     new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with (folder / ".lock").open("ab") as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("ab")
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}.") from None
+    try:
+        with file:
             if not locked(file):
                 raise StorageError(
                     f"Another process is working on {folder}. Wait for it, or choose another "
@@ -154,6 +159,7 @@ def _report(
     planned: Planned,
     *,
     cut: str,
+    validation_came_with_data: bool,
     test_came_with_data: bool,
     reviewed: ReviewCounts,
     inspection: Inspection,
@@ -164,6 +170,7 @@ def _report(
         planned.runs,
         planned.data,
         recipes_changed=planned.changes(),
+        validation_came_with_data=validation_came_with_data,
         test_came_with_data=test_came_with_data,
         cut_to_budget=cut,
         reviewed=reviewed,

@@ -77,7 +77,8 @@ def carry_out(run: Run, data: Splits, start: Beginning, hears: Listener) -> None
             "run": run.name,
             "data": data.name,
             "seed": run.seed,
-            "training_images": len(data.train),
+            "training_images": len(data.train)
+            + (len(data.validation) if run.recipe.refit and data.validation is not None else 0),
             "val_accuracy": val_accuracy,
             "recipe": run.recipe.as_dict(),
         },

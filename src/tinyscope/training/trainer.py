@@ -155,7 +155,7 @@ class Trainer:
                 stopped = "diverged"
                 break
             self._history.append(row)
-            if row["val_loss"] is not None and self._watch.after_epoch(epoch, row["val_loss"]):
+            if row["val_loss"] is None or self._watch.after_epoch(epoch, row["val_loss"]):
                 self._best = deepcopy(self.network.state_dict())
             on_epoch(row)
             last = epoch == self.recipe.epochs

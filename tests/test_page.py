@@ -142,7 +142,7 @@ def test_the_time_to_train_is_told_with_what_trained_it_and_what_came_before(tmp
     longer = replace(longer, environment=ENVIRONMENT | graphics)
     found = summarise(study, [base, longer], splits, recipes_changed={}, test_came_with_data=True)
     words = " ".join(Page(page.render(found)).text.split())
-    assert "Time to train it 2.0 s Example GPU; that of “base”, which it goes on from," in words
+    assert "2.0 sExample GPU; that of “base”, which it goes on from, comes before" in words
     assert "Hardware: Example CPU, 2 cores" in words
     assert "Hardware: Example GPU, 2 cores" in words
 

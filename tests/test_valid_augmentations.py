@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
-from tinyscope.data.dataset import ImageDataset
+from tinyscope.data.dataset import ImageDataset, Splits
+from tinyscope.data.mapped_rows import MappedRows
 from tinyscope.inspection import valid_augmentations
+from tinyscope.inspection.augmentation_checks import augmentation_table
 from tinyscope.inspection.candidate_augmentations import augmentations
 from tinyscope.inspection.small_recipe import small_recipe
 from tinyscope.inspection.valid_augmentations import (
@@ -15,6 +19,7 @@ from tinyscope.inspection.valid_augmentations import (
     _verdict,
     measure,
 )
+from tinyscope.report.pictures import Album
 
 
 def dataset(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> ImageDataset:
@@ -181,7 +186,9 @@ def test_large_images_are_shrunk_for_the_model(monkeypatch) -> None:
     monkeypatch.setattr(
         valid_augmentations._Judge,
         "measured",
-        lambda self: sizes.append((self.known.images.shape[1:], self.held_out.images.shape[1:])),
+        lambda self, whole: sizes.append(
+            (self.known.images.shape[1:], self.held_out.images.shape[1:])
+        ),
     )
     images = np.zeros((40, 64, 48, 3), np.uint8)
     measure(dataset(images, np.arange(40) % 2, ("a", "b")))
@@ -237,6 +244,33 @@ def test_reasons_are_sentences_with_figures() -> None:
         "training with the change moves the accuracy on unchanged images by -3.1 points, at the "
         "same cost (95% interval -4.0 to -2.2)"
     )
+
+
+def test_changes_of_large_images_are_named_and_drawn_at_their_own_size(
+    tmp_path, monkeypatch
+) -> None:
+    """They are judged at 32 pixels: a shift of 4 there is one of 5 here."""
+    monkeypatch.setattr(
+        valid_augmentations,
+        "augmentations",
+        lambda *shape: [each for each in augmentations(*shape) if each.kind in ("shift", "cutout")],
+    )
+    small = digits().select(np.arange(600), split="train")
+    images = small.images.repeat(5, 1).repeat(5, 2)
+    large = replace(small, images=images)
+    on_disk = np.lib.format.open_memmap(
+        tmp_path / "images.npy", "w+", dtype=np.uint8, shape=images.shape
+    )
+    on_disk[:] = images
+    mapped = replace(small, images=MappedRows(on_disk, np.arange(len(images))))
+    found = measure(large)
+    assert measure(mapped) == found
+    by_key = {key: value for one in found.judgements for key, value in one.settings.items()}
+    assert (by_key["shift"], by_key["cutout"]) == (5, 10)
+    assert "shift by up to 5" in [one.name for one in found.judgements]
+    rows = augmentation_table(Splits("large", large), found, Album())
+    assert [row["name"] for row in rows] == ["shift by up to 5", "cutout of 10"]
+    assert all(len(row["pictures"]) > 0 for row in rows)
 
 
 def test_a_change_of_detail_between_the_limits_is_trained_with(monkeypatch) -> None:

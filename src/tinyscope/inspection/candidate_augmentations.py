@@ -26,6 +26,11 @@ class Augmentation(NamedTuple):
     """Whether it only moves pixels, so that all detail stays."""
     change: Change
 
+    @property
+    def kind(self) -> str:
+        """The same for images of all sizes, where amounts differ: a recipe's key, or the name."""
+        return next(iter(self.settings), self.name)
+
 
 def augmentations(height: int, width: int, channels: int) -> list[Augmentation]:
     """The changes that are judged for images of that shape, those that a recipe offers first."""

@@ -66,6 +66,7 @@ _HELD_OUT_SHARE = 0.25
 _PASSES, _BATCH = 24_000, 125  # images shown in a training
 _SIDE = 32  # pixels; larger images are shrunk for the model
 _EXAMPLES = 8
+_AT_A_TIME = 1000
 
 
 class ClassEffect(NamedTuple):
@@ -149,7 +150,7 @@ def measure(dataset: ImageDataset) -> Measured:
     held_out = _small(dataset, rows)
     known = _small(dataset, training)
     judge = _Judge(known, held_out, rows)
-    return judge.measured()
+    return judge.measured({one.kind: one for one in augmentations(*dataset.images.shape[1:])})
 
 
 def _parts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +171,8 @@ def _small(dataset: ImageDataset, rows: np.ndarray) -> ImageDataset:
     share = _SIDE / max(part.images.shape[1:3])
     if share >= 1 or not len(rows):
         return part
-    pieces = torch.from_numpy(part.images).split(1000)
+    starts = range(0, len(rows), _AT_A_TIME)
+    pieces = (torch.from_numpy(np.asarray(part.images[k : k + _AT_A_TIME])) for k in starts)
     pixels = torch.cat([shrunk(piece, share).round().to(torch.uint8) for piece in pieces])
     return replace(part, images=pixels.numpy())
 
@@ -200,8 +202,12 @@ class _Judge:
         self.names = held_out.class_names
         self.accuracy = self.confidence = 0.0
 
-    def measured(self) -> Measured:
-        """All augmentations judged, or why none can be."""
+    def measured(self, whole: Mapping[str, Augmentation]) -> Measured:
+        """All augmentations judged, or why none can be.
+
+        Args:
+            whole: by kind, those of images at their own size, which judgements name.
+        """
         problem = self._too_small()
         judgements: list[Judgement] = []
         if not problem:
@@ -219,8 +225,12 @@ class _Judge:
                     f"frequent class would be right for {self.chance:.1%}"
                 )
             else:
-                shape = self.held_out.images.shape[1:]
-                judgements = [self._judged(each) for each in augmentations(*shape)]
+                tried = augmentations(*self.held_out.images.shape[1:])
+                judgements = [
+                    replace(self._judged(one), name=same.name, settings=same.settings)
+                    for one in tried
+                    if (same := whole.get(one.kind)) is not None
+                ]
         return Measured(
             judgements=tuple(judgements),
             accuracy=self.accuracy,

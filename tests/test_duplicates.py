@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
 from tinyscope.data import copy_search, duplicates
@@ -180,6 +181,31 @@ def test_parts_count_as_one_array_in_memory_or_mapped(tmp_path, monkeypatch):
     for name in ("left", "right", "mirrored", "exact"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     np.testing.assert_allclose(found.score, expected.score, atol=1e-3)
+
+
+@pytest.mark.parametrize("others", [60, 700])
+def test_frames_of_a_few_scenes_are_found_however_many_they_are(others):
+    """The 50th in likeness of a frame is a frame of the same scene, and no measure of kinship."""
+    random = np.random.default_rng(0)
+
+    def scene() -> np.ndarray:
+        drawn = gaussian_filter(random.standard_normal((33, 33, 3)), (2, 2, 0))
+        return 128 + 50 * drawn / drawn.std()
+
+    def frame(of: np.ndarray) -> np.ndarray:
+        down, across = random.integers(0, 2, 2)
+        return of[down : down + 32, across : across + 32] + random.normal(0, 6, (32, 32, 3))
+
+    scenes = [scene() for _ in range(4)]
+    frames = [frame(each) for each in scenes for _ in range(80)]
+    rest = [scene()[:32, :32] for _ in range(others)]
+    images = np.array([*frames, *rest]).clip(0, 255).astype(np.uint8)
+    copies = find_copies([images])
+    assert (copies.right < 320).all()
+    assert (copies.left // 80 == copies.right // 80).all()
+    groups = duplicate_groups(images)[:320]
+    largest = [np.unique(part, return_counts=True)[1].max() for part in groups.reshape(4, 80)]
+    assert min(largest) >= 40
 
 
 def test_flat_images_do_not_join_others_that_are_merely_dark():

@@ -18,7 +18,6 @@ from tinyscope.data.copy_descriptors import Descriptors
 _EACH = 4  # pairs an image, on average, at most
 _EXHAUSTIVE = 65_536  # images
 _CELL, _PROBES = 256, 8
-_BYSTANDER = 50
 _ROUNDS = 6  # of k-means
 _ROWS, _COLUMNS = 1000, 2000  # of a block
 
@@ -59,13 +58,15 @@ def _threshold(descriptors: Descriptors) -> float:
     return float(top.min()) if len(top) == allowed else -math.inf
 
 
-def bystanders(descriptors: Descriptors) -> Candidates:
-    """At most 256 images, evenly spread, each with one that is like it and hardly a copy.
+def bystanders(descriptors: Descriptors, place: int) -> Candidates:
+    """At most 256 images, evenly spread, each with one that is like it.
 
-    The one 50th in likeness or, of fewer than 100 images, in the middle.
+    Args:
+        descriptors: of all images.
+        place: of that one in likeness; of fewer than twice as many images, it is in the middle.
     """
     rows = _evenly(len(descriptors.own))
-    place = min(_BYSTANDER, len(descriptors.own) // 2)
+    place = min(place, len(descriptors.own) // 2)
     likeness: np.ndarray = np.empty((len(rows), 0), np.float32)
     others: np.ndarray = np.empty((len(rows), 0), np.int64)
     for start, new in _likeness(descriptors, rows):

@@ -66,7 +66,7 @@ def decode_found(
         DataError: of some class, none or too few images can be decoded; of a split, none.
     """
     place = _hash([os.fsencode(origin.resolve()), repr(size).encode()])[:12]
-    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(found.files()))[:20]}"
+    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(found.files(), origin))[:20]}"
     decoded = _kept(entry, found.parts)
     if decoded is None:
         preprocessing = choose()
@@ -228,6 +228,7 @@ def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
             decoded.append((images[: len(images) - len(reasons)], reasons))
         return decoded
     except (FileNotFoundError, NotADirectoryError):
+        shutil.rmtree(entry, ignore_errors=True)  # a rest of one, which a cleaner may have left
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("%s is damaged (%s); its images are decoded again.", entry, error)
@@ -235,15 +236,20 @@ def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
         return None
 
 
-def _stamps(files: Iterable[str | Path]) -> Iterator[bytes]:
-    """What the pixels depend on: the decoder, and each file's path, size and time of change."""
+def _stamps(files: Iterable[str | Path], origin: Path) -> Iterator[bytes]:
+    """What the pixels depend on: the decoder, and each file's path, size and time of change.
+
+    And whether it may be read; paths within the origin, however that was spelled.
+    """
     yield str(DECODER_VERSION).encode()
     for path in files:
+        name = os.fspath(path).removeprefix(os.fspath(origin))
         try:
             state = os.stat(path)
-            yield os.fsencode(f"{path} {state.st_size} {state.st_mtime_ns}")
+            readable = os.access(path, os.R_OK)
+            yield os.fsencode(f"{name} {state.st_size} {state.st_mtime_ns} {readable}")
         except OSError:  # gone or out of reach: its image will be left out
-            yield os.fsencode(path) + b" ?"
+            yield os.fsencode(name) + b" ?"
 
 
 def _hash(texts: Iterable[bytes]) -> str:

@@ -45,12 +45,13 @@ from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
 from tinyscope.files import replacing
 
-VERSION = 2  # raise it with every change that can change a pair
+VERSION = 3  # raise it with every change that can change a pair
 
 _SMALLEST = 8  # pixels; of smaller images only exact copies are found
 _AGREE = 0.8  # agreement that a pair needs; a score of 0.66
 _AGREE_IF_LIKELY = 0.6  # where its likeness is above 0; a score of 0.54
 _ABOVE_BYSTANDERS = 6.0  # deviations
+_BYSTANDERS = (50, 200, 800, 3200)  # places in likeness
 _FEW = 0.01  # of a batch of candidates; with fewer copies in it, the less likely are not compared
 _BATCH = 1024  # candidates, at least
 _PAIRS = 128  # that are aligned at a time
@@ -198,7 +199,7 @@ def _near_pairs(pictures: Pictures, rows: np.ndarray) -> Copies:
     descriptors, grey = _described(pictures, rows)
     candidates = likely_pairs(descriptors)
     enough = np.where(candidates.likeness > 0, _AGREE_IF_LIKELY, _AGREE)
-    enough = np.maximum(enough, _alike(_agreement(grey, bystanders(descriptors))))
+    enough = np.maximum(enough, _merely_alike(grey, descriptors))
     value = _compared(grey, candidates, enough)
     chosen = np.flatnonzero(value > enough[: len(value)])
     found = candidates.where(chosen)
@@ -251,12 +252,27 @@ def _agreement(grey: np.ndarray, pairs: Candidates) -> np.ndarray:
         return np.concatenate(list(pool.map(piece, range(0, len(pairs.left), _PAIRS))))
 
 
-def _alike(bystanders: np.ndarray) -> float:
+def _merely_alike(grey: np.ndarray, descriptors: Descriptors) -> float:
     """The agreement up to which two images may merely be of one kind.
 
     Where all look alike, handwritten digits, say, or X-rays, copies have to agree clearly better
-    than images do that are alike and no copies.
+    than images do that are alike and no copies: each image and its 50th in likeness. Where these
+    agree as copies do, most images have many copies, frames of a video, say, and one further on
+    stands for them; where those do too, all images are alike indeed.
     """
+    nearest = _agreement(grey, bystanders(descriptors, _BYSTANDERS[0]))
+    if np.median(nearest) > _AGREE:
+        for place in _BYSTANDERS[1:]:
+            further = _agreement(grey, bystanders(descriptors, place))
+            if np.median(further) <= _AGREE:
+                return _limit(further)
+    return _limit(nearest)
+
+
+def _limit(bystanders: np.ndarray) -> float:
+    """What agreements stay below, by their quartiles; by the lower ones where copies are above."""
     low, middle, high = np.percentile(bystanders, [25, 50, 75])
-    deviation = (high - low) / 1.349  # of a normal distribution with these quartiles
+    copies = middle <= _AGREE < high
+    # Of a normal distribution with these quartiles.
+    deviation = (middle - low) / 0.6745 if copies else (high - low) / 1.349
     return float(middle + _ABOVE_BYSTANDERS * deviation)

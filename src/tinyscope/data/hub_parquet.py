@@ -154,7 +154,8 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
             )
         found[_SPLITS[named[1]]].append(path)
         if named[2]:
-            there = len(list(path.parent.glob(f"{named[1]}-*-of-{named[2]}.parquet")))
+            of_split = re.compile(rf"{named[1]}-\d+-of-{named[2]}\b")
+            there = sum(bool(of_split.match(each.name)) for each in paths)
             if there != int(named[2]):
                 raise DataError(f"{path}: {there} of the {int(named[2])} {named[1]} shards found.")
     if not found["train"]:

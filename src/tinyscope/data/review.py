@@ -30,6 +30,7 @@ class ReviewCounts(NamedTuple):
 
 
 EXCLUDED = "excluded by review"
+_MARK = "px-"  # or spreadsheets take digests for numbers, as of 123456789012 and 12345678e901
 """How the reason begins for which an image is left out by a review."""
 
 NOT_REVIEWED = ReviewCounts("", 0, 0)
@@ -71,7 +72,7 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
                     item["class"],
                     finding["code"],
                     item["detail"],
-                    pixels_digest(parts[item["split"]].images[item["row"]]),
+                    _MARK + pixels_digest(parts[item["split"]].images[item["row"]]),
                 ]
             )
             count += 1
@@ -165,7 +166,8 @@ def _decision(
         )
     part = parts[split]
     place = int(row["row"]) if row["row"].strip().isdigit() else -1
-    if not 0 <= place < len(part) or pixels_digest(part.images[place]) != row["pixels"].strip():
+    reviewed = row["pixels"].strip().removeprefix(_MARK)
+    if not 0 <= place < len(part) or pixels_digest(part.images[place]) != reviewed:
         raise ValueError(
             f"{split} image {row['row']} is not the one that was reviewed; the data set has "
             "changed since, so write the review anew"

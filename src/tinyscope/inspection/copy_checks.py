@@ -67,7 +67,8 @@ def copy_checks(splits: Splits, copies: Copies) -> dict[str, Outcome]:
 def _each(copies: Copies) -> Iterator[tuple[int, int, bool, float, bool]]:
     """Every pair, those too that follow from an image whose pixels are those of another.
 
-    Of images with equal pixels only the first one was compared with others.
+    Of images with equal pixels only the first one was compared with others. Where two large groups
+    of equal images are alike, the images of either are named with the first one of the other.
     """
     pairs = list(zip(*(part.tolist() for part in copies), strict=True))
     same = defaultdict(list)
@@ -80,7 +81,12 @@ def _each(copies: Copies) -> Iterator[tuple[int, int, bool, float, bool]]:
             later = same[left][same[left].index(right) + 1 :] if len(same[left]) <= _ALL else []
             yield from ((right, other, False, 1.0, True) for other in later)
         else:
-            for one, other in product([left, *same[left]], [right, *same[right]]):
+            first, second = [left, *same[left]], [right, *same[right]]
+            if len(first) * len(second) <= _ALL**2:
+                alike = list(product(first, second))
+            else:
+                alike = [(left, other) for other in second] + [(one, right) for one in first]
+            for one, other in alike:
                 if (one, other) != (left, right):
                     yield one, other, mirrored, score, False
 

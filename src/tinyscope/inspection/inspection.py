@@ -38,7 +38,7 @@ from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
 
 FORMAT = 1
-VERSION = 4  # raised with every change that can change a summary; voids what is kept
+VERSION = 5  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)
@@ -239,10 +239,11 @@ def _looked_at(
 
 
 def _place(splits: Splits, facts: Mapping[str, FileFacts]) -> Path:
-    """The folder of the cache for a data set whose pixels, labels and files are these."""
-    digest = hashlib.sha256(f"{__version__} {VERSION} {splits.fingerprint}".encode())
+    """The folder of the cache for a data set with that name and these pixels, labels and files."""
+    named = json.dumps([__version__, VERSION, splits.fingerprint, splits.name])
+    digest = hashlib.sha256(named.encode())
     for part in splits.parts():
-        digest.update(repr(part.left_out).encode())
+        digest.update(repr([part.source, part.left_out, part.files]).encode())
     for split, of_split in facts.items():
         digest.update(split.encode())
         for name in ("format", "mode", "width", "height", "size_bytes", "animated", "readable"):

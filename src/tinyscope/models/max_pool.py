@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class MaxPool2x2(nn.MaxPool2d):
@@ -69,6 +70,7 @@ class _MaxPool2x2(torch.autograd.Function):
         return pooled
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         lower, right = context.saved_tensors
         (gradient,) = gradients

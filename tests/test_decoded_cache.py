@@ -144,6 +144,25 @@ def test_a_damaged_entry_is_decoded_again(cache, source, damage, caplog):
     assert source.times_read == 4
 
 
+@pytest.mark.parametrize("gone", ["contents.json", "train.npy"])
+def test_an_entry_that_a_cleaner_has_halved_is_made_again(cache, source, gone, caplog):
+    source.load()
+    (entry,) = cache.iterdir()
+    (entry / gone).unlink()
+    source.check(source.load())
+    source.check(source.load())
+    assert source.times_read == 4
+    assert caplog.text == ""
+
+
+def test_a_source_is_known_again_however_its_path_is_spelled(cache, source, monkeypatch):
+    source.load()
+    source.folder = source.folder / ".." / source.folder.name
+    source.check(source.load())
+    assert source.times_read == 2
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_an_interrupted_decoding_leaves_nothing(cache, source, kind, monkeypatch):
     def interrupted(first, last):
         yield source.data[first]

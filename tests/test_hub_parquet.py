@@ -207,6 +207,13 @@ def test_a_missing_shard_is_a_fault(folder):
     assert fault(folder) == "train-00000-of-00003.parquet: 2 of the 3 train shards found."
 
 
+def test_shards_may_end_in_a_hash_as_older_ones_do(folder):
+    for number in range(2):
+        name = f"train-0000{number}-of-00002-b42a5e7c9d0f1a2b.parquet"
+        write(folder / name, pictures(6), [0, 1] * 3)
+    assert len(hub_parquet.load(folder).train) == 12
+
+
 def test_shards_without_a_split_in_their_name_are_a_fault(folder):
     write(folder / "0000.parquet", pictures(6), [0, 1] * 3)
     assert fault(folder) == (

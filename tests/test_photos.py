@@ -21,6 +21,19 @@ def names(given, root):
     return [photo.name.removeprefix(f"{root}/") for photo in find_photos([str(given)])]
 
 
+def test_a_folder_without_photos_is_named_among_others_which_are_answered(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    given = [str(tmp_path / name) for name in ("a.png", "empty", "b.png")]
+    found = list(find_photos(given))
+    assert [photo.name for photo in found] == given
+    assert [photo.id for photo in found] == ["a", "empty", "b"]
+    assert found[1].fault.startswith("holds no photos: expected files ending in .avif")
+    assert not found[0].fault
+    assert not found[2].fault
+
+
 def test_folders_and_patterns_stand_for_their_photos(tmp_path):
     for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.webp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -47,14 +47,22 @@ def find_photos(given: Iterable[str]) -> Iterator[Photo]:
             the photos in it, at any depth, or for its parquet shards where it holds no photos.
 
     Raises:
-        DataError: a folder or a zip file holds no photos.
+        DataError: all that is given is a folder or a zip file that holds no photos; among others,
+            it is given out with that fault.
     """
+    meant: list[str] = []
     for text in given:
         matches = [text]
         if glob.has_magic(text) and not os.path.exists(text):
             matches = sorted(glob.glob(text, recursive=True), key=natural_order) or [text]
-        for match in matches:
+        meant += matches
+    for match in meant:
+        try:
             yield from _meant_by(Path(match))
+        except DataError as error:
+            if len(meant) == 1:
+                raise
+            yield Photo(match, Path(match).stem, b"", str(error).removeprefix(f"{match} "))
 
 
 def natural_order(path: str | PurePath) -> list[Any]:
@@ -73,9 +81,9 @@ def _natural(text: str) -> list[Any]:
 
 
 def _meant_by(path: Path) -> Iterator[Photo]:
-    if path.is_dir():
+    if os.path.isdir(path):  # which answers no where a Path would complain of permissions
         inside = (entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
-        photos = sorted((entry for entry in inside if entry.is_file()), key=natural_order)
+        photos = sorted((entry for entry in inside if os.path.isfile(entry)), key=natural_order)
         if photos:
             yield from map(_of_its_own, photos)
             return
@@ -83,14 +91,14 @@ def _meant_by(path: Path) -> Iterator[Photo]:
         if not shards:
             raise DataError(f"{path} holds no photos: expected {_KINDS}, or parquet files.")
         yield from _named(in_parquet(shards))
-    elif path.suffix.lower() == ".zip" and path.is_file():
+    elif path.suffix.lower() == ".zip" and os.path.isfile(path):
         named = _named(in_zip(path, suffixes=SUFFIXES, order=natural_order))
         found = next(named, None)
         if found is None:
             raise DataError(f"{path} holds no photos: expected {_KINDS}.")
         yield found
         yield from named
-    elif path.suffix.lower() == ".parquet" and path.is_file():
+    elif path.suffix.lower() == ".parquet" and os.path.isfile(path):
         yield from _named(in_parquet([path]))
     else:
         yield _of_its_own(path)

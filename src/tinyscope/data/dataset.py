@@ -1,6 +1,7 @@
 """ImageDataset: the images and labels of one split, and what was left out of it."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ import numpy as np
 
 from tinyscope.data.mapped_rows import taken
 from tinyscope.errors import DataError
+
+_PIECE = 2**26  # values of images that are read at a time
 
 
 class LeftOut(NamedTuple):
@@ -126,8 +129,9 @@ class ImageDataset:
         return digest.hexdigest()[:16]
 
     def _digest_pixels(self, digest: "hashlib._Hash") -> None:
-        for start in range(0, len(self), 10_000):  # a memory-mapped array is never held whole
-            digest.update(np.ascontiguousarray(self.images[start : start + 10_000]).data)
+        step = max(1, _PIECE // max(1, math.prod(self.images.shape[1:])))
+        for start in range(0, len(self), step):  # a memory-mapped array is never held whole
+            digest.update(np.ascontiguousarray(self.images[start : start + step]).data)
 
     def name_of(self, row: int) -> str:
         """The image's file below the source's root, or "train[5]" where images have no files."""

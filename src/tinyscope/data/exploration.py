@@ -263,5 +263,7 @@ def class_means(dataset: ImageDataset) -> np.ndarray:
         present, first = np.unique(labels[order], return_index=True)
         piece = dataset.images[start : start + step][order]
         sums[present] += np.add.reduceat(piece, first, axis=0, dtype=np.uint32)
-    means = sums / np.maximum(counts, 1)[:, None, None, None]
-    return np.rint(means).astype(np.uint8)
+    means = np.empty(sums.shape, np.uint8)
+    for mean, total, count in zip(means, sums, counts.tolist(), strict=True):
+        mean[:] = np.rint(total / max(count, 1))
+    return means

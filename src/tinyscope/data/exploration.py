@@ -264,6 +264,6 @@ def class_means(dataset: ImageDataset) -> np.ndarray:
         piece = dataset.images[start : start + step][order]
         sums[present] += np.add.reduceat(piece, first, axis=0, dtype=np.uint32)
     means = np.empty(sums.shape, np.uint8)
-    for mean, total, count in zip(means, sums, counts.tolist(), strict=True):
-        mean[:] = np.rint(total / max(count, 1))
+    for label, count in enumerate(counts.tolist()):
+        means[label] = np.rint(sums[label] / max(count, 1))
     return means

@@ -48,6 +48,7 @@ def test_blur_is_the_mean_of_nine_pixels() -> None:
 
 def test_changes_are_the_same_each_time_and_leave_their_input_alone() -> None:
     for each in augmentations(16, 16, 3):
+        assert changed(np.zeros((0, 16, 16, 3), np.uint8), each).shape == (0, 16, 16, 3)
         before = IMAGES.copy()
         first = changed(IMAGES, each)
         torch.manual_seed(1)

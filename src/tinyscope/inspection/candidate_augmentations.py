@@ -64,6 +64,8 @@ def changed(images: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     Returns:
         uint8 (n, H, W, C).
     """
+    if not len(images):
+        return images
     pixels = augmentation.change(torch.from_numpy(np.ascontiguousarray(images)))
     return pixels.round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
 

@@ -191,12 +191,14 @@ def test_without_validation_images_nothing_is_suggested():
 
 def test_a_frozen_backbone_is_given_views_or_its_last_block_and_no_other_network():
     settings = {"model": "transfer", "backbone": "vgg16"}
-    found = suggested(variation(history=OVERFIT, **settings))
+    found = suggested(variation(history=OVERFIT, **settings), images=5_000)
     assert all("model" not in one["changes"] for one in found)
     changes = [one["changes"] for one in found]
     assert {"horizontal_flip": True, "shift": 4, "feature_views": 4} in changes
     assert {"unfrozen_blocks": 1} in changes
-    forest = suggested(variation(history=OVERFIT, **settings, classifier="random-forest"))
+    forest = suggested(
+        variation(history=OVERFIT, **settings, classifier="random-forest"), images=5_000
+    )
     assert [one["changes"] for one in forest] == [
         {"horizontal_flip": True, "shift": 4, "feature_views": 4}
     ]
@@ -206,7 +208,7 @@ def to_fine_tune(*, images: int = 45_000, **settings) -> list[dict]:
     """Suggestions to train the frozen backbone that comes along, for images of ten classes."""
     start = variation(history=OVERFIT, **{**transfer().as_dict(), "precision": "fp32", **settings})
     found = suggested(start, classes=LETTERS, images=images)
-    return [one for one in found if "unfrozen_blocks" in one["changes"]]
+    return [one for one in found if one["changes"].get("unfrozen_blocks")]
 
 
 def test_the_frozen_backbone_that_comes_along_is_fine_tuned_at_the_size_that_it_had():
@@ -226,6 +228,16 @@ def test_a_backbone_is_fine_tuned_only_where_that_was_seen_to_help():
     assert not to_fine_tune(images=899)
     assert not to_fine_tune(backbone_layer="groups.1")
     assert not to_fine_tune(unfrozen_blocks=4, classifier="dense", refit=False)
+
+
+@pytest.mark.parametrize("recipe", [transfer, fine_tuning])
+def test_with_thousands_of_images_a_class_no_backbone_is_needed(recipe):
+    start = variation(history=OVERFIT, **{**recipe().as_dict(), "precision": "fp32"})
+    (one,) = [each for each in suggested(start, images=40_000) if "model" in each["changes"]]
+    assert one["code"] == "TS112"
+    assert one["expected_gain"] == pytest.approx(0.9063 - 0.69)
+    assert recipe().changed(one["changes"]).difference(quick()).keys() == {"epochs"}
+    assert not [each for each in suggested(start, images=39_999) if "model" in each["changes"]]
 
 
 def test_the_best_epochs_weights_are_kept_where_they_were_better():

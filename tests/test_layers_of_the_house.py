@@ -24,8 +24,8 @@ MAY_IMPORT = {
     **dict.fromkeys(("training", "features", "report", "shipping"), MIDDLE),
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
-    **dict.fromkeys(("api", "console", "listings"), BELOW_TOP),
-    "cli": BELOW_TOP | {"api", "console", "listings", "threads"},
+    **dict.fromkeys(("api", "console", "listings", "study_options"), BELOW_TOP),
+    "cli": BELOW_TOP | {"api", "console", "listings", "study_options", "threads"},
     "__init__": BELOW_TOP | {"api"},
 }
 """For every package and every file at the top, what it may import beside itself."""

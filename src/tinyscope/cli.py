@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from tinyscope.threads import wait_briefly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinyscope.plan.study import Study
     from tinyscope.sweep.listener import Listener
     from tinyscope.sweep.outcome import StudyResult
 
@@ -119,8 +117,10 @@ def _run(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    allowed = _seconds(budget) if budget else None
-    study = _study(name, data, seeds, only, settings)
+    from tinyscope.study_options import seconds_of, study_of
+
+    allowed = seconds_of(budget) if budget else None
+    study = study_of(name, data=data, seeds=seeds, only=only, settings=settings)
     from tinyscope.sweep.local import run_study
 
     result = _watched(lambda listener: run_study(study, out=out, budget=allowed, listener=listener))
@@ -172,71 +172,6 @@ def improve(folder: Path, steps: int, as_json: bool) -> None:
             f"test {100 * one['test_gain']:+.1f}"
         )
     _print_result(result)
-
-
-def _study(
-    name: str,
-    data: str | None,
-    seeds: str | None,
-    only: tuple[str, ...],
-    settings: tuple[str, ...],
-) -> "Study":
-    from tinyscope.models.zoo import NAMES
-    from tinyscope.plan.study_files import load_study
-
-    study = load_study(name, choices={"model": NAMES})
-    if seeds is not None:
-        study = replace(study, seeds=_seeds(seeds))
-    if data is not None:
-        study = study.on(data)
-    changes = dict(_setting(text) for text in settings)
-    if (model := changes.get("model", NAMES[0])) not in NAMES:
-        from tinyscope.errors import unknown
-
-        raise InputError(unknown("model", str(model), NAMES, see="tinyscope list models"))
-    study = study.with_overrides(changes)
-    if only:
-        study = replace(study, only=only)
-    study.recipes()  # contradictions are told before anything is loaded
-    return study
-
-
-def _seeds(text: str) -> Any:
-    """A count, or a list; the study judges which numbers are allowed."""
-    try:
-        numbers = tuple(int(part) for part in text.removesuffix(",").split(","))
-    except ValueError:
-        raise InputError(f'--seeds "{text}" is neither a count (3) nor a list (0,5,7).') from None
-    return numbers if "," in text else numbers[0]
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """A key and its value, which is read as TOML and, failing that, as text."""
-    key, equals, value = text.partition("=")
-    if key.strip() in ("seeds", "data"):
-        raise InputError(f"--set does not reach {key.strip()}: --{key.strip()} does.")
-    if not equals or not key.strip():
-        raise InputError(f'--set "{text}" is not KEY=VALUE, such as --set epochs=5.')
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        pass
-    try:
-        return key.strip(), float(value)  # ".1", which is no TOML
-    except ValueError:
-        return key.strip(), value.strip()
-
-
-def _seconds(text: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "")
-    try:
-        seconds = float(number) * units[unit]
-    except (KeyError, ValueError):
-        seconds = 0
-    if not 0 < seconds < float("inf"):
-        raise InputError(f'--budget "{text}" is not a time such as 90s, 10m or 2h.')
-    return seconds
 
 
 def _print_result(result: "StudyResult") -> None:

@@ -30,8 +30,8 @@ class ReviewCounts(NamedTuple):
 
 
 EXCLUDED = "excluded by review"
-_MARK = "px-"  # or spreadsheets take digests for numbers, as of 123456789012 and 12345678e901
 """How the reason begins for which an image is left out by a review."""
+_MARK = "px-"  # or spreadsheets take digests for numbers, as of 123456789012 and 12345678e901
 
 NOT_REVIEWED = ReviewCounts("", 0, 0)
 

@@ -14,7 +14,7 @@ images that it gets wrong; gap: training less validation accuracy):
 | twice the epochs (TS102) | half of what their second half brought; e / 14 if the rate ends at 0 |
 | a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
 | a deeper one, of `whitened-cnn` | 0.7 times that |
-| the backbone that comes along trained too (TS105) | from 90 images a class e / 8, from 450 0.3 e |
+| the backbone that comes along trained too (TS105) | from 90 a class e / 8, 450 0.3 e, 4,000 0.55 e |
 | the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
 | smoothed labels (TS101) | gap / 10, at most e / 10 |
 | the best epoch's weights (TS101) | what that epoch was better by |
@@ -41,9 +41,9 @@ _WIDER = "compact-cnn-wide"
 _WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
 _CIFAR_PIXELS, _CIFAR_IMAGES = 32 * 32, 50_000
 _NOT_WIDENED = (_WIDER, "resnet-20")
-_FINE_TUNED = {450: 0.3, 90: 0.125}
+_FINE_TUNED = {4000: 0.55, 450: 0.3, 90: 0.125}
 """The share of its errors that a backbone lost by learning on, from so many training images a class
-on: "few-images" in `results/`. With 18 images a class it lost none."""
+on: "few-images" and "fine-tuning-all-images" in `results/`. With 18 images a class it lost none."""
 _ENOUGH_WITHOUT = 4000
 """Training images of a class from which on `quick` needs no backbone: with all of CIFAR-10 a frozen
 one brought 86.4% ("features-all-images" in `results/`)."""
@@ -162,11 +162,11 @@ class Ideas:
 
     def _of_transfer(self) -> Iterator[Idea]:
         """More views of each image for a frozen backbone; the backbone trained too; or none."""
+        if self.recipe["unfrozen_blocks"]:
+            return
         each = self.images / len(self.summary["data"]["class_names"])
         if each >= _ENOUGH_WITHOUT:
             yield from self._fast_recipe()
-        if self.recipe["unfrozen_blocks"]:
-            return
         allowed = self._allowed()
         if not used(self.recipe) and allowed:
             changes = {**allowed, "feature_views": 4}
@@ -181,7 +181,8 @@ class Ideas:
             why = (
                 f"It knows {self.accuracy:.1%} of the validation images with a frozen backbone. On "
                 "CIFAR-10, training the backbone too took an eighth of the errors away with 90 "
-                f"images a class, and three tenths with 450; here are {each:,.0f}."
+                "images a class, three tenths with 450, and half of them with 5,000; here are "
+                f"{each:,.0f}."
             )
             gain = share * self.errors
             yield self._idea("TS105", "Fine-tune the backbone", changes, gain, cost=None, why=why)

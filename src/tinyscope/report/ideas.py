@@ -14,7 +14,7 @@ images that it gets wrong; gap: training less validation accuracy):
 | twice the epochs (TS102) | half of what their second half brought; e / 14 if the rate ends at 0 |
 | a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
 | a deeper one, of `whitened-cnn` | 0.7 times that |
-| the backbone that comes along trained too (TS105) | from 90 a class e / 8, 450 0.3 e, 4,000 0.55 e |
+| the backbone that comes along trained too (TS105) | 90 a class: e / 8; 450: 0.3 e; 4,000: 0.55 e |
 | the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
 | smoothed labels (TS101) | gap / 10, at most e / 10 |
 | the best epoch's weights (TS101) | what that epoch was better by |

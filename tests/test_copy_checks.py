@@ -2,7 +2,7 @@ import numpy as np
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.duplicates import Copies
-from tinyscope.inspection.copy_checks import copy_checks
+from tinyscope.inspection.copy_checks import _each, copy_checks
 from tinyscope.inspection.findings import Place
 
 NAMES = ("cat", "dog")
@@ -109,3 +109,19 @@ def test_one_split_has_no_other_to_leak_to():
     outcomes = copy_checks(splits(train=[0, 0]), copies())
     assert outcomes["TS008"].not_applicable == "because there is one split only"
     assert copy_checks(splits(train=[0], test=[0]), copies())["TS008"].not_applicable == ""
+
+
+def test_two_large_groups_of_equal_images_that_are_alike_are_not_paired_all_with_all():
+    """60 images of one kind, 60 of another, the first ones of either being near copies."""
+    exact = [(0, row) for row in range(1, 60)] + [(60, row) for row in range(61, 120)]
+    left, right = (np.array(side, np.int64) for side in zip((0, 60), *exact, strict=True))
+    copies = Copies(
+        left,
+        right,
+        np.zeros(len(left), bool),
+        np.where(np.arange(len(left)), 1.0, 0.7).astype(np.float32),
+        np.arange(len(left)) > 0,
+    )
+    near = [(one, other) for one, other, _, _, is_exact in _each(copies) if not is_exact]
+    assert set(near) == {(0, row) for row in range(60, 120)} | {(row, 60) for row in range(60)}
+    assert len(near) == 2 * 60 - 1

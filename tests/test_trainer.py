@@ -14,7 +14,6 @@ from tinyscope.evaluation.predict import predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.training import trainer
-from tinyscope.training.learner import Learner
 from tinyscope.training.schedules import rate_factor
 from tinyscope.training.trainer import Trainer, train
 
@@ -209,23 +208,6 @@ def test_balanced_class_weights_change_the_loss_of_an_unbalanced_set(world):
     equal = train(uneven, replace(SMALL, epochs=1)).history[0]
     balanced = train(uneven, replace(SMALL, epochs=1, class_weights="balanced")).history[0]
     assert equal["train_loss"] != balanced["train_loss"]
-
-
-def test_class_weights_count_whole_in_the_smallest_batch_too():
-    """As Keras' class_weight: torch's own mean would divide them out of a single image's loss."""
-    recipe = Recipe(model="layer-stack", layers=("flatten",), optimizer="sgd", precision="fp32")
-    network = nn.Linear(3, 2, bias=False)
-    before = network.weight.detach().clone()
-    features, labels = torch.tensor([[1.0, -2.0, 0.5]]), torch.tensor([1])
-    gradients = []
-    for weight in (None, torch.tensor([0.5, 4.0])):
-        network.load_state_dict({"weight": before})
-        learner = Learner(network, recipe, class_weights=weight)
-        loss, _ = learner.step(features, labels, rate=1.0, share=1.0)
-        by_hand = -(features @ before.T).log_softmax(1)[0, 1] * (1.0 if weight is None else 4.0)
-        assert loss.item() == pytest.approx(by_hand.item(), rel=1e-6)
-        gradients.append(network.weight.grad.clone())
-    assert torch.allclose(gradients[1], 4 * gradients[0])
 
 
 def test_the_rows_say_the_rate_of_their_last_step(world):

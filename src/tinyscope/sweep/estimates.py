@@ -184,6 +184,8 @@ def fit_to_budget(
     cuts += [(_of_first(study, names, count), 1, 1 / 3) for count in range(len(names) - 1, 1, -1)]
     cuts += [(first, 1, 0.0)]
     for kept, runs, least in cuts:
+        if seconds(least, kept, runs) > allowed:
+            continue
         shares = [hundredths / 100 for hundredths in range(100, math.ceil(least * 100), -1)]
         for share in (*shares, least):
             if seconds(share, kept, runs) <= allowed and differ(share, kept):

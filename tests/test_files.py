@@ -96,7 +96,7 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         write_text(tmp_path / "place", "text")
     assert str(caught.value) == (
-        f"{tmp_path / 'place'} cannot be written: Is a directory. What it held before is kept."
+        f"{tmp_path / 'place'} cannot be written: it is a folder; expected the name of a file."
     )
     assert names(tmp_path) == ["place"]
 
@@ -131,3 +131,20 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, number: fl
         write_json(tmp_path / "a.json", [number])
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
     assert names(tmp_path) == ["a.json"]
+
+
+def test_of_a_link_the_file_that_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "old.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "far" / "old.csv")
+    write_text(tmp_path / "link.csv", "new")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "far" / "old.csv").read_text() == "new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in folders")
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="it is a device or a pipe"):
+        write_text(tmp_path / "pipe", "text")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -21,29 +21,30 @@ def keras_rmsprop(gradients, *, rate, rho, momentum, epsilon, start):
     return value
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize(("rho", "momentum"), [(0.9, 0.0), (0.9, 0.9), (0.0, 0.0)])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-5])
-def test_rmsprop_follows_keras_formula_for_large_and_small_gradients(momentum, scale):
+def test_rmsprop_follows_keras_formula_for_large_and_small_gradients(rho, momentum, scale):
     random = np.random.default_rng(0)
     gradients = scale * random.normal(size=(20, 3))
     parameter = nn.Parameter(torch.zeros(3, dtype=torch.float64))
-    optimizer = RMSprop([parameter], 1e-3, rho=0.9, momentum=momentum, epsilon=1e-7)
+    optimizer = RMSprop([parameter], 1e-3, rho=rho, momentum=momentum, epsilon=1e-7)
     for gradient in gradients:
         parameter.grad = torch.from_numpy(gradient)
         optimizer.step()
     for column in range(3):
         expected = keras_rmsprop(
-            gradients[:, column], rate=1e-3, rho=0.9, momentum=momentum, epsilon=1e-7, start=0.0
+            gradients[:, column], rate=1e-3, rho=rho, momentum=momentum, epsilon=1e-7, start=0.0
         )
         assert parameter[column].item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_rmsprop_equals_torchs_where_epsilon_does_not_matter():
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_rmsprop_equals_torchs_where_epsilon_does_not_matter(momentum):
     torch.manual_seed(0)
     ours, theirs = (nn.Parameter(torch.ones(4, 5)) for _ in range(2))
-    mine = RMSprop([ours], 0.01, rho=0.9, momentum=0.5, epsilon=0.0, weight_decay=0.1)
+    mine = RMSprop([ours], 0.01, rho=0.9, momentum=momentum, epsilon=0.0, weight_decay=0.1)
     reference = torch.optim.RMSprop(
-        [theirs], 0.01, alpha=0.9, momentum=0.5, eps=0.0, weight_decay=0.1
+        [theirs], 0.01, alpha=0.9, momentum=momentum, eps=0.0, weight_decay=0.1
     )
     for _ in range(10):
         gradient = torch.randn(4, 5) + 1

@@ -111,4 +111,4 @@ def test_a_folder_without_photos_is_told_with_exit_status_3(study, tinyscope, he
     (here / "none").mkdir()
     answer = tinyscope("predict", study, "none")
     assert (answer.status, answer.out) == (3, "")
-    assert answer.err.startswith("Error: none holds no photos: expected files ending in .avif ")
+    assert answer.err.startswith("Error: none holds no photos: expected image files")

@@ -7,7 +7,7 @@ import pytest
 from tinyscope.errors import StorageError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import HISTORY_COLUMNS, Predictions, Run, read_run
-from tinyscope.runs.store import check_folder, run_folder, runs_below
+from tinyscope.runs.store import check_folder, run_folder, run_folders
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_runs_are_found_below_a_folder_of_studies(run, tmp_path):
     run.write_start()
     other = replace(run, folder=run.folder.with_name("other-seed1-99999999"), seed=1)
     other.write_start()
-    assert [each.name for each in runs_below(tmp_path)] == [run.name, other.name]
+    assert [each.name for each in run_folders(tmp_path)] == [run.name, other.name]
 
 
 def test_a_folder_of_other_things_is_not_taken_for_a_study(tmp_path):

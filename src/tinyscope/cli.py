@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,31 @@ if TYPE_CHECKING:
     from tinyscope.sweep.outcome import StudyResult
 
 _INTERRUPTED = 130
-_FILE = click.Path(path_type=Path)
+_RESUMED = (["run"], ["demo"], ["improve"])
+
+
+class _Text(click.ParamType):
+    """Text that says something: an empty one is a shell's variable that was never set."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The text as it is."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return value
+
+
+class _PathText(click.Path):
+    """A path; an empty one is refused, which would stand for the current folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path."""
+        return super().convert(_TEXT.convert(value, param, ctx), param, ctx)
+
+
+_TEXT = _Text()
+_PATH = _PathText(path_type=Path)
 
 
 def main() -> None:
@@ -43,7 +68,8 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort) as error:
         if isinstance(error.__context__, EOFError):  # click takes any for the end of its input
             raise error.__context__ from None
-        _complain("Interrupted. What is finished is kept; the same command goes on from there.")
+        kept = " What is finished is kept; the same command goes on from there."
+        _complain("Interrupted." + kept * (sys.argv[1:2] in _RESUMED))
         sys.exit(_INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -63,10 +89,10 @@ def _study_options(function: Any) -> Any:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
         click.option(
             "--out",
-            type=click.Path(path_type=Path),
+            type=_PATH,
             help="The study's folder  [default: tinyscope-runs/STUDY]",
         ),
-        click.option("--budget", help="Cut the study to about this time: 90s, 10m, 2h."),
+        click.option("--budget", type=_TEXT, help="Cut the study to this time, about: 90s, 10m."),
         click.option(
             "--set",
             "settings",
@@ -88,7 +114,7 @@ def _study_options(function: Any) -> Any:
 
 @commands.command()
 @click.argument("study")
-@click.option("--data", help="A data set's name or path, instead of the study's own.")
+@click.option("--data", type=_TEXT, help="A data set's name or path, instead of the study's own.")
 @_study_options
 def run(study: str, data: str | None, **options: Any) -> None:
     """Train and compare what STUDY asks for, and write the report.
@@ -141,7 +167,7 @@ def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
 
 
 @commands.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -188,16 +214,16 @@ def _print_result(result: "StudyResult") -> None:
 
 
 @commands.command()
-@click.argument("data")
+@click.argument("data", type=_TEXT)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="The folder of the page and the contact sheets  [default: tinyscope-data/DATA]",
 )
 @click.option(
     "--write-review",
     "review",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Also list what could be excluded or relabelled in a table that can be edited (.csv).",
 )
 @click.option("--size", type=int, help="The side in pixels that images are brought to.")
@@ -242,7 +268,7 @@ def data(
     "kind",
     type=click.Choice(["studies", "recipes", "models", "backbones", "datasets", "checks", "runs"]),
 )
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=_PATH)
 def list_(kind: str, folder: Path | None) -> None:
     """List studies, recipes, models, backbones, datasets, checks, or the runs below FOLDER."""
     from tinyscope import listings
@@ -254,8 +280,8 @@ def list_(kind: str, folder: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Where to write the page.")
+@click.argument("folder", type=_PATH)
+@click.option("-o", "output", type=_PATH, help="Where to write the page.")
 def report(folder: Path, output: Path | None) -> None:
     """Write the report page of the finished study in FOLDER anew."""
     from tinyscope.sweep.outcome import read_study
@@ -265,13 +291,19 @@ def report(folder: Path, output: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True)
-@click.option("--top", default=3, show_default=True, help="Classes to name for each image.")
+@click.argument("model", type=_PATH)
+@click.argument("images", nargs=-1, required=True, type=_TEXT)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Classes to name for each image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
-@click.option("--csv", type=_FILE, metavar="F", help="Write a table with a row for each image.")
-@click.option("--parquet", type=_FILE, metavar="F", help="Write the same table as parquet.")
-@click.option("--kaggle", type=_FILE, metavar="F", help="Write a Kaggle submission: id,label.")
+@click.option("--csv", type=_PATH, metavar="F", help="Write a table with a row for each image.")
+@click.option("--parquet", type=_PATH, metavar="F", help="Write the same table as parquet.")
+@click.option("--kaggle", type=_PATH, metavar="F", help="Write a Kaggle submission: id,label.")
 @click.option(
     "--kaggle-columns", "columns", metavar="ID,LABEL", help="Its headings  [default: id,label]"
 )
@@ -295,20 +327,22 @@ def predict(
 
     if columns is not None and files["kaggle"] is None:
         raise InputError("--kaggle-columns names the headings of a file that only --kaggle writes.")
+    for path in filter(None, files.values()):
+        if any(os.path.realpath(path) == os.path.realpath(each) for each in images):
+            raise InputError(f"{path} is given as images; what is written would replace them.")
     headings = KAGGLE_COLUMNS if columns is None else _headings(columns)
     classifier = load_classifier(model)
-    named = max(1, top)
     count = failed = 0
     rows = []
     with AnswerFiles(classifier.class_names, kaggle_columns=headings, **files) as written:
-        every = len(classifier.class_names) if written.paths else named
+        every = len(classifier.class_names) if written.paths else top
         for answer in answers(classifier, find_photos(images), top=every):
             written.add(answer)
             prediction = answer.prediction
             count += 1
             failed += prediction.error is not None
             if as_json:
-                rows.append(replace(prediction, top=prediction.top[:named]).as_dict())
+                rows.append(replace(prediction, top=prediction.top[:top]).as_dict())
             elif prediction.error is not None:
                 print(f"{prediction.file}: {prediction.error}", file=sys.stderr)
             elif not written.paths:

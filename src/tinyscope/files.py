@@ -16,23 +16,29 @@ from tinyscope.errors import StorageError
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes the place of `path` once it is complete and on the disk.
 
-    Whatever ends the writing early (a full disk, Ctrl-C, the power), `path` is as it was before.
+    Whatever ends the writing early (a full disk, Ctrl-C, the power), `path` is as it was before. Of
+    a link, the file that it leads to is replaced.
 
     Raises:
-        StorageError: it cannot be written; the disk is full, say.
+        StorageError: it cannot be written; the disk is full, say, or there is something else than a
+            file: a folder, a device.
     """
     temporary: Path | None = None
+    place = Path(os.path.realpath(path))
+    if os.path.exists(place) and not os.path.isfile(place):
+        kind = "a folder" if os.path.isdir(place) else "a device or a pipe"
+        raise StorageError(f"{path} cannot be written: it is {kind}; expected the name of a file.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+            dir=place.parent, prefix=f".{place.name}.", suffix=".part", delete=False
         ) as file:
             temporary = Path(file.name)
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, place)
         temporary = None
     except OSError as error:
         raise StorageError(

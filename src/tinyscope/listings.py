@@ -77,23 +77,32 @@ def checks() -> Iterator[str]:
 
 def runs(folder: Path | None) -> Iterator[str]:
     """The runs below a folder (by default `tinyscope-runs`), with their validation accuracy."""
-    from tinyscope.errors import InputError
-    from tinyscope.runs.store import DEFAULT_ROOT, runs_below
+    from tinyscope.errors import InputError, TinyscopeError
+    from tinyscope.runs.run import read_run
+    from tinyscope.runs.store import DEFAULT_ROOT, run_folders
 
     root = folder or DEFAULT_ROOT
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(
             f'There is no folder {root}. Give one: "tinyscope list runs FOLDER"; '
             '"tinyscope run STUDY" makes one.'
         )
-    found = runs_below(root)
-    for run in found:
-        if not run.finished:
-            yield f"{run.folder}: not finished"
+    found = run_folders(root)
+    for folder in found:
+        try:
+            run = read_run(folder)
+            result = run.result if run.finished else None
+        except TinyscopeError as error:  # an older or a later version has written it, say
+            yield f"{folder}: {error}"
             continue
-        accuracy = run.result["val_accuracy"]
-        shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
-        yield f"{run.folder}: {shown}, {run.result['train_seconds']:.0f} s of training"
+        if result is None:
+            yield f"{folder}: not finished"
+        elif "val_accuracy" not in result:
+            yield f"{folder}: its result has no validation accuracy; another version wrote it"
+        else:
+            accuracy = result["val_accuracy"]
+            shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
+            yield f"{folder}: {shown}, {result['train_seconds']:.0f} s of training"
     if not found:
         yield f"no runs below {root}"
 

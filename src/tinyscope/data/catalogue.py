@@ -45,10 +45,10 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return _resized(_named(name_or_path), size)
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # which answers no where a Path would complain of permissions
         splits: Splits = _reader(path).load(path, size=size, trainable=trainable)
         return splits
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz" and os.path.isfile(path):
         from tinyscope.data import array_file
 
         return _resized(array_file.load(path, trainable=trainable), size)
@@ -72,10 +72,10 @@ def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return None
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):
         there: Found = _reader(path).found(path, trainable=trainable)
         return there
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz" and os.path.isfile(path):
         return None
     raise InputError(_absent(name_or_path, path))
 
@@ -109,12 +109,15 @@ def _resized(splits: Splits, size: int | None) -> Splits:
 
 def _absent(given: str | Path, path: Path) -> str:
     """The line for what is neither a name nor a usable path."""
-    if path.exists():
+    if os.path.exists(path):
         return f"{path} is a file, but no .npz. Expected {_EXPECTED}."
     text = str(given)
     if isinstance(given, str) and not (os.sep in text or "/" in text or path.suffix):
         return unknown("data set", text, DATASETS, see=_SEE)
-    beside = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    try:
+        beside = sorted(os.listdir(path.parent))
+    except OSError:
+        beside = []
     guess = nearest(path.name, beside)
     hint = f'Did you mean "{path.parent / guess}"?' if guess else f"Expected {_EXPECTED}."
     return f'There is no "{text}". {hint} Run "{_SEE}" to see the names that need no path.'

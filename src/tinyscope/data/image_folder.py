@@ -15,6 +15,7 @@ import numpy as np
 from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
+from tinyscope.data.file_tree import contents, files_below
 from tinyscope.errors import DataError, nearest
 
 _VERBS = {"train": "train on", "validation": "validate on", "test": "test on"}
@@ -25,13 +26,6 @@ _SPLITS = {
     "validation": "validation",
     "test": "test",
 }
-# What lies beside images and was never meant as one. Any other file that is no image is left out
-# with its reason, so that a wrongly saved photo is noticed.
-_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
-_CLUTTER_ENDINGS = (
-    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".rst", ".yaml", ".yml"),
-    *(".html", ".htm", ".log", ".ini", ".toml", ".py", ".ipynb", ".parquet", ".npz", ".npy"),
-)
 IN_NO_CLASS = "in no class folder"
 """Why a file that lies beside the class folders is left out."""
 
@@ -130,7 +124,7 @@ def _encoded(
 
 def _split_folders(folder: Path, source: str) -> dict[str, str]:
     """Where each split lies below the folder, "train" first; "" where the folder has no splits."""
-    names, _ = _listed(folder, "", [])
+    names, _ = contents(folder, "", [])
     splits = [name for name in names if name.casefold() in _SPLITS]
     others = [name for name in names if name.casefold() not in _SPLITS]
     roles = [_SPLITS[name.casefold()] for name in splits]
@@ -155,59 +149,9 @@ def _order(role_and_name: tuple[str, str]) -> int:
 
 def _classes(folder: Path, below: str, odd: list[LeftOut]) -> dict[str, list[str]]:
     """The images of every class folder, and in `odd` what is neither clutter nor in a class."""
-    names, stray = _listed(folder, below, odd)
+    names, stray = contents(folder, below, odd)
     odd += [LeftOut(file, IN_NO_CLASS) for file in stray]
-    above = frozenset({_identity(folder), _identity(folder / below)})
-    return {
-        name: _images(folder, f"{below}/{name}" if below else name, odd, above) for name in names
-    }
-
-
-def _images(
-    folder: Path, below: str, odd: list[LeftOut], above: frozenset[tuple[int, int]]
-) -> list[str]:
-    """All images at any depth, sorted; a link back to a folder `above` is not followed."""
-    here = _identity(folder / below)
-    if here in above:
-        return []
-    names, images = _listed(folder, below, odd)
-    for name in names:
-        images += _images(folder, f"{below}/{name}", odd, above | {here})
-    return sorted(images)
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    state = folder.stat()
-    return state.st_dev, state.st_ino
-
-
-def _listed(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], list[str]]:
-    """What lies directly in a folder, sorted: names of its folders, and files below the root."""
-    folders, files = [], []
-    try:
-        with os.scandir(folder / below) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        odd.append(LeftOut(f"{below}/", f"folder cannot be read: {error.strerror}"))
-        return [], []
-    for entry in listed:
-        name = entry.name
-        folded = name.casefold()
-        if name.startswith(".") or folded in _CLUTTER:
-            continue
-        file = f"{below}/{name}" if below else name
-        try:
-            if entry.is_dir():
-                folders.append(name)
-            elif folded.endswith(_CLUTTER_ENDINGS):
-                continue
-            elif entry.is_file():
-                files.append(file)
-            else:
-                odd.append(LeftOut(file, "broken link, or no regular file"))
-        except OSError as error:  # a link that ends in itself
-            odd.append(LeftOut(file, f"cannot be read: {error.strerror}"))
-    return folders, files
+    return {name: files_below(folder, f"{below}/{name}" if below else name, odd) for name in names}
 
 
 def _name_faults(found: dict[str, dict[str, list[str]]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Study files: a built-in name or a path to a Study, every fault of a file named at once."""
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -36,9 +37,9 @@ def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> S
     path = Path(given)
     if path.suffix != ".toml":
         known = unknown("study", given, texts, see="tinyscope list studies")
-        named = path.suffix or path.exists()
+        named = path.suffix or os.path.exists(path)
         raise InputError(f"{known} A study file's name ends in .toml." if named else known)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(_no_file(path))
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
@@ -48,9 +49,9 @@ def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> S
 
 
 def _no_file(path: Path) -> str:
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder; expected a study file."
-    beside = [each.name for each in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    beside = [each.name for each in path.parent.glob("*.toml")]
     guess = nearest(path.name, beside)
     hint = f"Did you mean {path.with_name(guess)}? " if guess else ""
     see = 'Run "tinyscope list studies" to see those that come along.'
@@ -79,6 +80,8 @@ def parse(
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{file} is not TOML: {error}.") from None
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise InputError(f"{file} is no study file: {error}.") from None
     found = study_faults(values, choices)
     if not found:
         study = Study(name=name, **values)

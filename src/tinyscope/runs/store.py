@@ -1,9 +1,9 @@
 """The folder of a study: which runs it holds, and which are missing."""
 
+import os
 from pathlib import Path
 
 from tinyscope.errors import StorageError
-from tinyscope.runs.run import Run, read_run
 
 DEFAULT_ROOT = Path("tinyscope-runs")
 """Where studies live below the current folder unless `--out` says otherwise."""
@@ -22,13 +22,9 @@ def run_folder(study_folder: Path, *, variation: str, seed: int, identity: str) 
     return runs / f"{spelled}-seed{seed}-{identity}"
 
 
-def runs_below(folder: Path) -> list[Run]:
-    """Every run in a study's folder, or in all studies' folders, by its path.
-
-    Raises:
-        StorageError: a later version has written one of them.
-    """
-    return [read_run(path.parent) for path in sorted(folder.rglob("run.json"))]
+def run_folders(folder: Path) -> list[Path]:
+    """The folder of every run in a study's folder, or in all studies' folders, sorted."""
+    return [path.parent for path in sorted(folder.rglob("run.json"))]
 
 
 def check_folder(folder: Path) -> None:
@@ -37,14 +33,23 @@ def check_folder(folder: Path) -> None:
     Raises:
         StorageError: it is a file, or a folder of other things.
     """
-    if not folder.exists():
+    try:
+        there = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError:
         return
-    if not folder.is_dir():
-        raise StorageError(f"{folder} is a file. Choose a folder with --out.")
+    except NotADirectoryError:
+        raise StorageError(f"{folder} is a file. Choose a folder with --out.") from None
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be a study's folder: {error.strerror}. Choose another with --out."
+        ) from None
+    for name in ("runs", "model"):
+        if name in there and os.path.isfile(folder / name):
+            raise StorageError(f"{folder / name} is a file, where a study keeps a folder.")
     known = {"study.toml", "plan.json", "summary.json", "report.html", "runs", "model"}
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
+    others = sorted(there - known)
     others = [name for name in others if not name.startswith(".")]
-    if others and not (folder / "study.toml").exists():
+    if others and "study.toml" not in there:
         raise StorageError(
             f'{folder} holds other things ("{others[0]}") and no study. Choose an empty or a new '
             "folder with --out."

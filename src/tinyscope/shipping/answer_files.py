@@ -11,14 +11,15 @@ not written, and what lay there before is kept; csv and parquet files are writte
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from tinyscope.errors import InputError
-from tinyscope.files import replacing, write_text
+from tinyscope.files import replacing
 from tinyscope.shipping.classifier import Classifier, Prediction
 from tinyscope.shipping.photos import Photo
 
@@ -118,6 +119,8 @@ class AnswerFiles:
             if self._parquet_path is not None:
                 file = kept.enter_context(replacing(self._parquet_path))
                 self._tables.append(kept.enter_context(_ParquetTable(file, self.class_names)))
+            if self._kaggle is not None:  # before any photo is answered: it may not be writable
+                kept.enter_context(self._kaggle_file(self._kaggle))
             self._kept = kept.pop_all()
         return self
 
@@ -147,29 +150,35 @@ class AnswerFiles:
     ) -> None:
         """Puts the files into their places, or leaves everything as it was."""
         self._kept.__exit__(kind, error, trace)
-        if kind is None and self._kaggle is not None:
-            self._write_kaggle(self._kaggle)
 
-    def _write_kaggle(self, path: Path) -> None:
-        if self._failed:
-            first = self._failed[0]
-            self.not_written = (
-                f"{path} was not written: {len(self._failed):,} of {self._count:,} images have no "
-                f"answer ({_printable(first.file)}: {first.error}), and there every id needs a "
-                "label."
-            )
-            self.paths.remove(path)
-            return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self._kaggle_columns)
-        writer.writerows((key, label) for key, (_, label) in self._labels.items())
-        write_text(path, text.getvalue())
+    @contextmanager
+    def _kaggle_file(self, path: Path) -> Iterator[None]:
+        """The Kaggle file, which is written at the end if every photo has an answer by then."""
+        with suppress(_Unanswered), replacing(path) as file:
+            yield
+            if self._failed:
+                first = self._failed[0]
+                self.not_written = (
+                    f"{path} was not written: {len(self._failed):,} of {self._count:,} images have "
+                    f"no answer ({_printable(first.file)}: {first.error}), and there every id "
+                    "needs a label."
+                )
+                self.paths.remove(path)
+                raise _Unanswered
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(self._kaggle_columns)
+            writer.writerows((key, label) for key, (_, label) in self._labels.items())
+            file.write(text.getvalue().encode())
+
+
+class _Unanswered(Exception):
+    """Leaves what lay in the place of a Kaggle file as it was."""
 
 
 def _check(paths: Sequence[Path]) -> None:
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise InputError(f"{path} is a folder; expected the name of a file to write.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError(f"Two kinds of files would have the same name {paths[-1]}.")

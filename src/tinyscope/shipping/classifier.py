@@ -1,6 +1,7 @@
 """Classifier: weights, preprocessing and class names in one folder; photos in, answers out."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ class Classifier:
             top: classes to name, at most.
 
         Raises:
-            InputError: an array of another shape or dtype. A file that cannot be read is no
-                exception but a `Prediction` with its `error`.
+            InputError: something else, or an array of another shape or dtype. A file that cannot be
+                read is no exception but a `Prediction` with its `error`.
         """
         return next(self.predict_each([image], top=top))
 
@@ -149,6 +150,11 @@ class Classifier:
                     f"expected uint8 {tuple(self.preprocessing)}."
                 )
             return image
+        if not isinstance(image, (str, Path, bytes)):
+            raise InputError(
+                f"A {type(image).__name__} is no image for a model; expected a path, bytes of a "
+                f"file or an array, uint8 {tuple(self.preprocessing)}."
+            )
         try:
             return decode(Path(image) if isinstance(image, str) else image, self.preprocessing)
         except Undecodable as reason:
@@ -217,13 +223,16 @@ def copy_model(source: Path, target: Path) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    (target / "model.json").unlink(missing_ok=True)  # what is half copied is no model
-    for name in ("weights.safetensors", _CLASSICAL, "model.json"):
-        if (source / name).exists():
-            with replacing(target / name) as file:
-                file.write((source / name).read_bytes())
-        else:
-            (target / name).unlink(missing_ok=True)
+    try:
+        (target / "model.json").unlink(missing_ok=True)  # what is half copied is no model
+        for name in ("weights.safetensors", _CLASSICAL, "model.json"):
+            if (source / name).exists():
+                with replacing(target / name) as file:
+                    file.write((source / name).read_bytes())
+            else:
+                (target / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -234,9 +243,9 @@ def load_classifier(path: str | Path) -> Classifier:
         StorageError: its files are damaged, or a later version has written them.
     """
     folder = Path(path)
-    if (folder / "model" / "model.json").is_file():
+    if os.path.isfile(folder / "model" / "model.json"):
         folder = folder / "model"
-    if not (folder / "model.json").is_file():
+    if not os.path.isfile(folder / "model.json"):
         raise InputError(
             f"{path} holds no model. Expected a model folder, a finished run's folder or a "
             'finished study\'s folder. Run "tinyscope list runs" to see all runs below this folder.'
@@ -267,6 +276,7 @@ def load_classifier(path: str | Path) -> Classifier:
         wrapped = PixelInput(network, mean=filler, deviation=filler)
         wrapped.load_state_dict(weights)
         seeing = with_views(wrapped, content.get("test_views", "one"))
+        card = content["card"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
@@ -274,6 +284,6 @@ def load_classifier(path: str | Path) -> Classifier:
         seeing,
         class_names=content["class_names"],
         preprocessing=preprocessing,
-        card=content["card"],
+        card=card,
         description={key: description[key] for key in DESCRIBED if key in description},
     )

@@ -5,9 +5,11 @@ claims, at most `MOST_BYTES` of one photo are unpacked in memory.
 """
 
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+
+from tinyscope.data.file_tree import is_clutter
 
 MOST_BYTES = 256 << 20
 """Of a single photo; as many as an uncompressed one of `decoding.PIXEL_LIMIT` pixels has."""
@@ -34,14 +36,13 @@ class Packed(NamedTuple):
     """Why it cannot be read, as a phrase, or empty."""
 
 
-def in_zip(
-    path: Path, *, suffixes: Collection[str], order: Callable[[str], Any]
-) -> Iterator[Packed]:
+def in_zip(path: Path, *, order: Callable[[str], Any]) -> Iterator[Packed]:
     """The photos in a zip file; a damaged or encrypted one has a fault, as has a damaged file.
+
+    Hidden members, texts and tables are no photos, as in folders (`file_tree.is_clutter`).
 
     Args:
         path: the zip file.
-        suffixes: of the members that are taken for photos, in small letters.
         order: what the members' names are sorted by.
     """
     try:
@@ -49,9 +50,7 @@ def in_zip(
             members = [
                 member
                 for member in packed.infolist()
-                if PurePosixPath(member.filename).suffix.lower() in suffixes
-                and not member.is_dir()
-                and not _of_macos(member.filename)
+                if not member.is_dir() and not _clutter(member.filename)
             ]
             members.sort(key=lambda member: order(member.filename))
             for number, member in enumerate(members):
@@ -61,10 +60,9 @@ def in_zip(
         yield Packed(path, "", None, 0, b"", f"damaged, or no zip file ({_told(error)})")
 
 
-def _of_macos(name: str) -> bool:
-    """Whether a member only holds what the Finder of macOS knows of another one."""
-    parts = PurePosixPath(name).parts
-    return parts[0] == "__MACOSX" or parts[-1].startswith("._")
+def _clutter(name: str) -> bool:
+    """Whether a member, or a folder that it lies in, is not meant as an image."""
+    return any(is_clutter(part) for part in PurePosixPath(name).parts if part not in "..")
 
 
 def _member(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[bytes, str]:
@@ -117,7 +115,7 @@ def _rows(shard: Path, first: int) -> Iterator[Packed]:
                 held = value.as_py()
                 content, path = held, ""
                 if isinstance(held, dict):
-                    content, path = held["bytes"], held.get("path") or ""
+                    content, path = held["bytes"], str(held.get("path") or "")
                 missing = "" if content else "no bytes in its row"
                 yield Packed(shard, path, row, first + row, content or b"", missing)
                 row += 1

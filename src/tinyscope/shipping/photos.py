@@ -7,16 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from tinyscope.data.dataset import LeftOut
+from tinyscope.data.file_tree import files_below
 from tinyscope.data.hub_parquet import shards_in
 from tinyscope.errors import DataError
 from tinyscope.shipping.packed_photos import Packed, in_parquet, in_zip
-
-SUFFIXES = {
-    *(".avif", ".bmp", ".dib", ".gif", ".ico", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
-    *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-}
-"""Of the files in a folder or a zip file that are taken for photos; a file named by itself is taken
-as it is."""
 
 
 class Photo(NamedTuple):
@@ -45,6 +40,8 @@ def find_photos(given: Iterable[str]) -> Iterator[Photo]:
     Args:
         given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png"). A folder stands for
             the photos in it, at any depth, or for its parquet shards where it holds no photos.
+            As in training, every file but hidden ones, texts and tables is taken for a photo;
+            what is none is given out all the same, and so is a folder that cannot be read.
 
     Raises:
         DataError: all that is given is a folder or a zip file that holds no photos; among others,
@@ -82,30 +79,39 @@ def _natural(text: str) -> list[Any]:
 
 def _meant_by(path: Path) -> Iterator[Photo]:
     if os.path.isdir(path):  # which answers no where a Path would complain of permissions
-        inside = (entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
-        photos = sorted((entry for entry in inside if os.path.isfile(entry)), key=natural_order)
+        odd: list[LeftOut] = []
+        files = files_below(path, "", odd)
+        photos = [_of_its_own(path / file) for file in files]
+        photos += [_left_out(path / file.strip("/"), reason) for file, reason in odd]
         if photos:
-            yield from map(_of_its_own, photos)
+            yield from sorted(photos, key=lambda photo: natural_order(photo.name))
             return
         shards = sorted(shards_in(path), key=natural_order)
         if not shards:
-            raise DataError(f"{path} holds no photos: expected {_KINDS}, or parquet files.")
-        yield from _named(in_parquet(shards))
+            raise DataError(f"{path} holds no photos: expected image files, or parquet files.")
+        yield from _at_least_one(_named(in_parquet(shards)), path)
     elif path.suffix.lower() == ".zip" and os.path.isfile(path):
-        named = _named(in_zip(path, suffixes=SUFFIXES, order=natural_order))
-        found = next(named, None)
-        if found is None:
-            raise DataError(f"{path} holds no photos: expected {_KINDS}.")
-        yield found
-        yield from named
+        yield from _at_least_one(_named(in_zip(path, order=natural_order)), path)
     elif path.suffix.lower() == ".parquet" and os.path.isfile(path):
-        yield from _named(in_parquet([path]))
+        yield from _at_least_one(_named(in_parquet([path])), path)
     else:
         yield _of_its_own(path)
 
 
+def _at_least_one(photos: Iterator[Photo], path: Path) -> Iterator[Photo]:
+    first = next(photos, None)
+    if first is None:
+        raise DataError(f"{path} holds no photos.")
+    yield first
+    yield from photos
+
+
 def _of_its_own(path: Path) -> Photo:
     return Photo(str(path), path.stem, path)
+
+
+def _left_out(path: Path, reason: str) -> Photo:
+    return Photo(str(path), path.stem, b"", reason)
 
 
 def _named(packed: Iterable[Packed]) -> Iterator[Photo]:
@@ -116,6 +122,3 @@ def _named(packed: Iterable[Packed]) -> Iterator[Photo]:
             yield Photo(f"{one.file}[{one.row}]", str(one.number), one.content, one.fault)
         else:
             yield Photo(str(one.file), one.file.stem, one.content, one.fault)
-
-
-_KINDS = "files ending in " + " ".join(sorted(SUFFIXES))

@@ -1,0 +1,92 @@
+"""The files of a folder that may be images, at any depth; nothing of it is passed over unsaid."""
+
+import os
+from pathlib import Path
+
+from tinyscope.data.dataset import LeftOut
+
+# What lies beside images and was never meant as one. Any other file that is no image is left out
+# with its reason, so that a wrongly saved photo is noticed. The last two are Tinyscope's own.
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "tinyscope-runs", "tinyscope-data"}
+_CLUTTER_ENDINGS = (
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".rst", ".yaml", ".yml"),
+    *(".html", ".htm", ".log", ".ini", ".toml", ".py", ".ipynb", ".parquet", ".npz", ".npy"),
+)
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of that name, hidden ones among them, is not meant as an image."""
+    folded = name.casefold()
+    return name.startswith(".") or folded in _CLUTTER or folded.endswith(_CLUTTER_ENDINGS)
+
+
+def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
+    """All files at any depth that are no clutter, sorted.
+
+    Links to folders are followed, but not back to one that they lie in.
+
+    Args:
+        folder: the root, which the names that are given begin below.
+        below: where to look, with "/" between its parts; empty for the root itself.
+        odd: takes what cannot be read, with its reason.
+    """
+    above = {_identity(folder)} if below else set()
+    parent = below.rpartition("/")[0]
+    while parent:
+        above.add(_identity(folder / parent))
+        parent = parent.rpartition("/")[0]
+    return _below(folder, below, odd, frozenset(above))
+
+
+def _below(
+    folder: Path, below: str, odd: list[LeftOut], above: frozenset[tuple[int, int]]
+) -> list[str]:
+    try:
+        here = _identity(folder / below)
+    except OSError as error:  # the folder around it may be listed and not entered
+        odd.append(LeftOut(f"{below}/", f"folder cannot be read: {error.strerror}"))
+        return []
+    if here in above:
+        return []
+    names, files = contents(folder, below, odd)
+    for name in names:
+        files += _below(folder, f"{below}/{name}" if below else name, odd, above | {here})
+    return sorted(files)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
+
+
+def contents(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], list[str]]:
+    """What lies directly in a folder, sorted: names of its folders, and files below the root.
+
+    Args:
+        folder: see `files_below`.
+        below: see `files_below`.
+        odd: see `files_below`.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder / below) as entries:
+            there = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        odd.append(LeftOut(f"{below}/", f"folder cannot be read: {error.strerror}"))
+        return [], []
+    for entry in there:
+        name = entry.name
+        file = f"{below}/{name}" if below else name
+        try:
+            if entry.is_dir():
+                if not (name.startswith(".") or name.casefold() in _CLUTTER):
+                    folders.append(name)
+            elif is_clutter(name):
+                continue
+            elif entry.is_file():
+                files.append(file)
+            else:
+                odd.append(LeftOut(file, "broken link, or no regular file"))
+        except OSError as error:  # a link that ends in itself
+            odd.append(LeftOut(file, f"cannot be read: {error.strerror}"))
+    return folders, files

@@ -77,6 +77,30 @@ def test_it_comes_back_from_a_file_with_the_same_answers(models, name, classes):
     assert torch.equal(again(values), head(values))
 
 
+@pytest.mark.parametrize("name", sorted(set(CLASSIFIERS) - {"nearest-neighbours"}))
+def test_balanced_classes_count_alike_however_many_images_they_have(name):
+    """A rare class is answered more often, as scikit-learn's own sample weights would have it."""
+    rng = np.random.default_rng(1)
+    labels = (np.arange(1200) % 20 == 0).astype(np.int64)
+    values = (rng.normal(size=(1200, 4)) + 1.2 * labels[:, None]).astype(np.float32)
+    asked = (rng.normal(size=(400, 4)) + 1.2).astype(np.float32)
+    plain, balanced = (
+        fitted(name, values, labels, seed=0, balanced=each).predict(asked).mean()
+        for each in (False, True)
+    )
+    assert balanced > plain + 0.05
+
+
+def test_a_feature_beyond_half_precision_is_cut_off_as_in_training(models):
+    values, _ = clouds()
+    values = torch.from_numpy(values).float()
+    values[0, 0] = 1e5
+    cut = values.clone()
+    cut[0, 0] = 65504.0
+    head = ClassicalHead(models["logistic-regression", 3], 3)
+    assert torch.equal(head(values), head(cut))
+
+
 def test_features_count_in_half_precision_as_they_were_when_it_was_fitted(models):
     head = ClassicalHead(models["random-forest", 3], 3)
     values = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tinyscope.data.augmentation import shrunk
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.models import zoo
+from tinyscope.models.feature_tap import FeatureTap
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
@@ -80,6 +81,12 @@ def test_a_frozen_layer_at_the_front_costs_its_forward_pass_alone():
     network[2].requires_grad_(False)
     network[3].requires_grad_(False)
     assert image_flop(pixels, shape=(2, 2, 3)) == (forward, 0)
+
+
+def test_the_layer_at_which_a_network_is_tapped_counts_too():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 5, 1), nn.Flatten())
+    whole = PixelInput(FeatureTap(network, "2"), mean=[0.0] * 3, deviation=[1.0] * 3)
+    assert image_flop(whole, shape=(2, 2, 3)).forward == 2 * 4 * (4 * 3 + 5 * 4)
 
 
 def test_the_count_leaves_the_network_as_it_was():

@@ -301,6 +301,26 @@ def test_a_transfer_of_a_transfer_is_one_too(made, world, tmp_path):
     np.testing.assert_allclose(found, shares(stored(run, "test")), atol=2e-3)
 
 
+def test_a_transfer_of_grey_images_is_a_backbone_too(world, taught, tmp_path):
+    """Its network takes colours, and it is asked with grey pixels, which its shell spreads."""
+    parts = [replace(part, images=part.images[..., :1].copy()) for part in world.parts()]
+    grey = Splits("grey", *parts)
+    first = {**TRANSFER, "backbone": str(taught), "epochs": 1}
+    study = Study(name="grey", base=False, seeds=(0,), variations={"one": first})
+    parent = run_study(study, grey, out=tmp_path / "one").folder
+    assert beginning(Recipe(**{**TRANSFER, "backbone": str(parent)}), grey).backbone is not None
+
+
+def test_of_a_head_with_layers_the_last_one_before_the_classes_is_the_cut(world, taught, tmp_path):
+    first = {**TRANSFER, "backbone": str(taught), "epochs": 1, "head": ("dense 7 relu",)}
+    study = Study(name="hidden", base=False, seeds=(0,), variations={"one": first})
+    parent = run_study(study, world, out=tmp_path / "one").folder
+    backbone = beginning(Recipe(**{**TRANSFER, "backbone": str(parent)}), world).backbone
+    shape = world.train.preprocessing
+    pixels = torch.zeros(1, len(backbone.mean), shape.height, shape.width)
+    assert backbone.network(pixels).shape == (1, 7)
+
+
 def begins(world, **changes):
     return beginning(Recipe(**{**TRANSFER, **changes}), world)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.data.dataset import Splits
+from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe, faults
 from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.plan.study import Study
@@ -221,6 +222,16 @@ def test_a_frozen_or_transferred_backbone_is_refused():
         'hardest_share = 0.5 does not go with model = "transfer": the proxy, which begins without '
         "the backbone's knowledge, would call other images hard. Leave it at 1."
     ]
+
+
+def test_a_proxy_that_does_not_fit_is_told_by_the_key_that_asks_for_it(world):
+    recipe = recipe_named("plain").changed(
+        {"model": "kossowska-1", "batch_size": 1, "hardest_share": 0.5}
+    )
+    with pytest.raises(InputError) as told:
+        Trainer(world, recipe)
+    assert str(told.value).startswith("hardest_share = 0.5 trains a small network beside the model")
+    assert str(told.value).endswith("Without it: hardest_share = 1.")
 
 
 def test_the_proxy_begins_with_other_weights_for_another_seed(world):

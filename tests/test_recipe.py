@@ -175,6 +175,11 @@ def test_a_network_that_is_built_otherwise_later_changes_the_identity() -> None:
             "backbone as they are.",
         ),
         (
+            {**TRANSFER, "classifier": "nearest-neighbours", "class_weights": "balanced"},
+            'class_weights = "balanced" has no effect on "nearest-neighbours", which only counts '
+            'neighbours: choose another classifier, or leave it at "equal".',
+        ),
+        (
             {**TRANSFER, "classifier": "random-forest", "unfrozen_blocks": 2},
             'unfrozen_blocks belongs to classifier = "dense"; "random-forest" takes the features '
             "of a frozen backbone as they are.",

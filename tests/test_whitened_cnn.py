@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from tinyscope.data.bundled import digits
 from tinyscope.data.dataset import ImageDataset, Preprocessing, Splits
-from tinyscope.models import zoo
+from tinyscope.errors import InputError
+from tinyscope.models import whitened_cnn, zoo
 from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import MeanLinear, WhitenedCNN
 from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.shipping.classifier import load_classifier, save_model
+from tinyscope.training import untrained as untrained_module
 from tinyscope.training.untrained import untrained
 
 LEAST_VARIANCE = 5e-4
@@ -133,6 +136,30 @@ def test_two_thousand_images_at_most_are_looked_at(monkeypatch: pytest.MonkeyPat
     for count in (1, 2000, 2001, 4000, 5000):
         untrained(as_splits(np.zeros((count, 8, 8, 1), np.uint8), 2), RECIPE)
     assert seen == [1, 2000, 1001, 2000, 1667]
+
+
+def test_fewer_large_images_are_looked_at_and_few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with the images' area: 64 of 256 by 256 have as many pixels."""
+    pieces: list[int] = []
+    products = whitened_cnn._products
+
+    def noted(images: torch.Tensor) -> torch.Tensor:
+        pieces.append(len(images))
+        return products(images)
+
+    monkeypatch.setattr(whitened_cnn, "_products", noted)
+    monkeypatch.setattr(untrained_module, "_PIXELS_TO_START_FROM", 9 * 256 * 256)
+    untrained(as_splits(np.zeros((18, 256, 256, 1), np.uint8), 2), RECIPE)
+    assert pieces == [3, 3, 3]
+
+
+def test_a_backbone_is_for_studies() -> None:
+    with pytest.raises(InputError) as told:
+        untrained(as_splits(np.zeros((4, 8, 8, 1), np.uint8), 2), recipe_named("transfer"))
+    assert str(told.value) == (
+        'model = "transfer" begins with a backbone, which only a study loads: use tinyscope.run, '
+        "or another recipe."
+    )
 
 
 @pytest.mark.parametrize(("into", "out"), [(24, 64), (24, 24), (24, 8)])

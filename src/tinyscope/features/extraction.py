@@ -8,12 +8,10 @@ the view, the precision.
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +22,13 @@ from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
 from tinyscope.evaluation.predict import forward
-from tinyscope.files import read_json, write_json
+from tinyscope.files import read_json, replacing, write_json
+from tinyscope.models.classical_head import in_half_precision
 from tinyscope.models.views import LOOKS, Look
 
 VERSION = 3  # raise it with every change that can change a feature
 
 _BATCH = 256
-_LARGEST = 65504.0  # of float16
 
 
 class View(NamedTuple):
@@ -162,33 +160,26 @@ def _compute(
     tell: Callable[[int, int], None],
 ) -> None:
     """Writes the features, piece by piece, under another name until all are there."""
-    temporary: Path | None = None
+    # Not through mapped memory: where the disk is full, writing to that ends the process.
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        mapped: np.memmap | None = None
-        for done, values in _passed(extract, images, view, precision=precision, device=device):
-            if mapped is None:
-                mapped = np.lib.format.open_memmap(
-                    temporary, "w+", np.float16, (len(images), values.shape[1])
-                )
-            mapped[done - len(values) : done] = values
-            tell(done, len(images))
-        assert mapped is not None, "a split holds images"
-        mapped.flush()
-        del mapped
-        os.replace(temporary, place)
-        temporary = None
-    except OSError as error:
+        with replacing(place) as file:
+            pieces = _passed(extract, images, view, precision=precision, device=device)
+            for done, values in pieces:
+                if done == len(values):
+                    _write_header(file, (len(images), values.shape[1]))
+                file.write(values.tobytes())
+                tell(done, len(images))
+    except StorageError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
         raise StorageError(
-            f"Features cannot be kept in {place.parent}: {error.strerror or error}. "
-            "TINYSCOPE_CACHE names another folder."
+            f"Features cannot be kept in {place.parent}: {reason}. TINYSCOPE_CACHE names another "
+            "folder."
         ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, int]) -> None:
+    described = {"descr": "<f2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
 
 
 def _passed(
@@ -200,7 +191,7 @@ def _passed(
     for pixels, _ in Batches(images, device=device).in_order(_BATCH):
         with torch.inference_mode():
             found = forward(extract, view.change(pixels, done), precision=precision)
-            values = found.float().clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
+            values = in_half_precision(found).cpu().numpy()
         done += len(values)
         yield done, values
 

@@ -12,11 +12,19 @@ from tinyscope.errors import StorageError
 _LEAST = 1e-6
 """Probabilities below this count as this: a forest says 0 of what it never saw."""
 
+_LARGEST = 65504.0
+"""Of float16."""
+
 _TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 )
 """Parts of scikit-learn's models, beside its public ones, that a file may hold."""
+
+
+def in_half_precision(features: Tensor) -> Tensor:
+    """Features as float16, as they are kept; what is beyond its range becomes its largest value."""
+    return features.float().clamp(-_LARGEST, _LARGEST).half()
 
 
 class ClassicalHead(nn.Module):
@@ -38,7 +46,7 @@ class ClassicalHead(nn.Module):
         Features are rounded to half precision, as those are that it was fitted on: a tree may turn
         on the last digit.
         """
-        values = features.detach().half().float().cpu().numpy()
+        values = in_half_precision(features.detach()).float().cpu().numpy()
         if hasattr(self.estimator, "predict_proba"):
             scores = np.log(np.maximum(self.estimator.predict_proba(values), _LEAST))
             rest = np.log(_LEAST)

@@ -90,12 +90,11 @@ def cut(wrapped: PixelInput, shape: Description, *, name: str, layer: str) -> Ba
     """
     network = wrapped.network
     layers = tap_layers(network)
-    children = [child for child, _ in network.named_children()]
-    chosen = layer or children[-2]
+    chosen = layer or _before_classes(network)
     if chosen not in dict(network.named_modules()):
         raise InputError(unknown_layer(chosen, layers))
     tap = FeatureTap(network, chosen).eval()
-    drop_unused(tap, torch.zeros(1, shape["channels"], shape["height"], shape["width"]))
+    drop_unused(tap, torch.zeros(1, len(wrapped.mean), shape["height"], shape["width"]))
     kept = {name.removeprefix("network.") for name, _ in tap.named_parameters()}
     blocks = [
         inner
@@ -114,6 +113,14 @@ def cut(wrapped: PixelInput, shape: Description, *, name: str, layer: str) -> Ba
         blocks=tuple((f"network.{block}",) for block in blocks),
         stored={},
     )
+
+
+def _before_classes(network: nn.Module) -> str:
+    """The name of the layer before the classes, which may be one of a head of several layers."""
+    *_, (before, _), (last, head) = network.named_children()
+    if isinstance(head, FeatureHead) and len(head) > 1:
+        return f"{last}.{len(head) - 2}"
+    return before
 
 
 def _smallest(description: Description) -> int:

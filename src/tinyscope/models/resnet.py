@@ -4,7 +4,7 @@ He et al. 2015, "Deep Residual Learning for Image Recognition" (arXiv 1512.03385
 table 6: a 3x3 convolution, three groups of n blocks with 16, 32 and 64 channels, global average
 pooling, one dense layer; 6n + 2 layers; identity shortcuts that are subsampled and padded with
 zero channels where the shape changes (the paper's option A). n = 3 gives ResNet-20: 269,722
-parameters for ten classes, 40.8 million multiply-adds at 32x32, 91.25% in the paper.
+parameters for ten classes, 40.6 million multiply-adds at 32x32, 91.25% in the paper.
 Differs from the paper: nothing in the network.
 """
 

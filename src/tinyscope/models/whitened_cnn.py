@@ -19,7 +19,8 @@ _PATCH = 2
 _LEAST_VARIANCE = 5e-4
 """Added to the variance of each direction, so that those without any are not blown up."""
 _AT_A_TIME = 250
-"""Images whose patches are laid out at once."""
+_PIXELS_AT_A_TIME = 250 * 32 * 32
+"""Images, and their pixels, whose patches are laid out at once, at most."""
 _STATISTICS_MOMENTUM = 0.4
 """Of batch norm's running statistics: a short training has no time for torch's 0.1."""
 _EPSILON = 1e-12
@@ -72,7 +73,9 @@ class WhitenedCNN(nn.Module):
         Args:
             images: (N, C, H, W), normalized; a few thousand are enough.
         """
-        covariance = sum(map(_products, images.split(_AT_A_TIME)))
+        pixels = images.shape[2] * images.shape[3]
+        at_a_time = max(1, min(_AT_A_TIME, _PIXELS_AT_A_TIME // pixels))
+        covariance = sum(map(_products, images.split(at_a_time)))
         assert isinstance(covariance, Tensor)
         count = len(images) * (images.shape[2] - _PATCH + 1) * (images.shape[3] - _PATCH + 1)
         variances, directions = torch.linalg.eigh(covariance.cpu() / count)

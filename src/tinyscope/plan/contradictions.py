@@ -88,6 +88,11 @@ def _transfer_faults(values: Mapping[str, Any]) -> list[str]:
                 f'{key} belongs to classifier = "dense"; "{values["classifier"]}" takes the '
                 "features of a frozen backbone as they are."
             )
+    if values["classifier"] == "nearest-neighbours" and values["class_weights"] == "balanced":
+        problems.append(
+            'class_weights = "balanced" has no effect on "nearest-neighbours", which only counts '
+            'neighbours: choose another classifier, or leave it at "equal".'
+        )
     if values["refit"] and dense:
         problems.append(
             "refit = true belongs to the classifiers of scikit-learn; a dense layer is trained "

@@ -43,4 +43,7 @@ def identity(
     }
     if start:
         content["start"] = start
+    if recipe.class_weights == "balanced":
+        # Runs of before 2026-11-28 weighed otherwise, with smoothed labels above all.
+        content["class_weights"] = "each image by its class"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

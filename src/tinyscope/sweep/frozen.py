@@ -29,6 +29,7 @@ from tinyscope.features.weights import weights_digest
 from tinyscope.models.classical_head import ClassicalHead
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import Extractor, TransferNetwork
+from tinyscope.plan.recipe import Recipe
 from tinyscope.sweep.beginnings import Beginning
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
@@ -209,7 +210,7 @@ def train_frozen(
         final = trained.network
     else:
         labels = [part.labels for part in learnt]
-        trained, final = _fit(material, views, labels, recipe.classifier, seed=seed)
+        trained, final = _fit(material, views, labels, recipe, seed=seed)
         epoch(trained.history[0])
 
     def answer(images: ImageDataset, views: str) -> np.ndarray:
@@ -231,7 +232,7 @@ def _fit(
     material: Material,
     views: Sequence[Sequence[np.ndarray]],
     labels: Sequence[np.ndarray],
-    name: str,
+    recipe: Recipe,
     *,
     seed: int,
 ) -> tuple[Trained, ClassicalHead]:
@@ -241,7 +242,7 @@ def _fit(
         material: of the training images.
         views: features of each split that is learnt from, in each view; the training split's first.
         labels: of each split.
-        name: of the model.
+        recipe: names the model and says how classes count.
         seed: of its randomness.
 
     Returns:
@@ -254,7 +255,13 @@ def _fit(
         every = [np.asarray(part, np.float32) for parts in together for part in parts]
         known = np.concatenate(list(labels[:splits]) * len(views[0]))
         with watch.clock("training"):
-            model = fitted(name, np.concatenate(every), known, seed=seed)
+            model = fitted(
+                recipe.classifier,
+                np.concatenate(every),
+                known,
+                seed=seed,
+                balanced=recipe.class_weights == "balanced",
+            )
         return ClassicalHead(model, material.classes)
 
     head = of(1)

@@ -123,7 +123,8 @@ def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0
 
     for layer in probe.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            layer.register_forward_hook(count)
+            # First of its hooks: one of a tapped layer ends the pass.
+            layer.register_forward_hook(count, prepend=True)
     with torch.enable_grad():
         probe(shrunk(torch.zeros(1, *shape), share))
     return ImageFlop(forward, backward)

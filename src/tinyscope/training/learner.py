@@ -67,15 +67,15 @@ class Learner:
     def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Leaves the gradients of a batch in the parameters; answers what `step` does."""
         logits = forward(self.network, pixels, precision=self._recipe.precision).float()
-        # torch's mean of weighed losses divides by the weights of the batch: in a small one a rare
-        # class would count for less than its weight says.
-        loss = F.cross_entropy(
-            logits,
-            labels,
-            weight=self._class_weights,
-            label_smoothing=self._recipe.label_smoothing,
-            reduction="mean" if self._class_weights is None else "none",
-        ).mean()
+        smoothing, weights = self._recipe.label_smoothing, self._class_weights
+        if weights is None:
+            loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        else:
+            # Not through torch's own weights: it divides by those of the batch, and gives the share
+            # that smoothing takes to other classes their weights. Where one class is ten times as
+            # frequent as another, its images would then be taught to be of the other.
+            losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+            loss = (losses * weights[labels]).mean()
         # Muon's rates are stated for sums over images.
         (loss * len(labels) if self._recipe.optimizer == "muon" else loss).backward()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()

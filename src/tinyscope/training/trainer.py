@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
+from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
@@ -23,7 +24,7 @@ from tinyscope.training.allocator import keep_freed_memory
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
 from tinyscope.training.learner import Learner
-from tinyscope.training.material import Material, images_of
+from tinyscope.training.material import Begin, Material, images_of
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.proxy import Proxy, proxy_recipe
 from tinyscope.training.schedules import rate_factor, size_share
@@ -92,7 +93,8 @@ class Trainer:
         seed: see `train`.
 
     Raises:
-        InputError: Muon is to train a backbone that it would spoil (`check_backbone`).
+        InputError: Muon is to train a backbone that it would spoil (`check_backbone`); the proxy of
+            `hardest_share` does not fit the images or the size of batches.
     """
 
     def __init__(self, data: Splits | Material, recipe: Recipe, *, seed: int = 0) -> None:
@@ -121,7 +123,7 @@ class Trainer:
             assert material.proxy is not None  # `plan.contradictions` refuses it for features
             torch.manual_seed(_derived(seed, 0, "proxy"))
             with self._preparation.clock("training"):
-                small, _ = material.proxy(proxy_recipe(recipe))
+                small, _ = _proxy_network(material.proxy, recipe)
             self._proxy = Proxy(
                 small.to(self.device),
                 recipe,
@@ -301,6 +303,16 @@ class Trainer:
         if self._proxy is not None:
             learners["proxy"] = self._proxy.learner
         return learners
+
+
+def _proxy_network(begin: Begin, recipe: Recipe) -> tuple[nn.Module, Tensor]:
+    try:
+        return begin(proxy_recipe(recipe))
+    except InputError as error:
+        raise InputError(
+            f"hardest_share = {recipe.hardest_share:g} trains a small network beside the model, to "
+            f"choose images by, which does not fit: {error} Without it: hardest_share = 1."
+        ) from None
 
 
 def _derived(seed: int, epoch: int, purpose: str) -> int:

@@ -14,6 +14,7 @@ from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 
 _IMAGES_TO_START_FROM = 2000
+_PIXELS_TO_START_FROM = 2000 * 64 * 64
 """At most, spread over the training images, from which first filters are taken."""
 
 
@@ -24,8 +25,13 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
 
     Raises:
         InputError: there is no such model, or it does not fit the images or the recipe's sizes of
-            batches and images.
+            batches and images; or it begins with a backbone.
     """
+    if recipe.model == zoo.TRANSFER:
+        raise InputError(
+            'model = "transfer" begins with a backbone, which only a study loads: use '
+            "tinyscope.run, or another recipe."
+        )
     mean, deviation = channel_statistics(data.train.images)
     shape = data.train.preprocessing
     network = zoo.build(
@@ -44,7 +50,8 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
     else:
         wrapped = PixelInput(network, mean=mean.tolist(), deviation=deviation.tolist())
     if isinstance(network, WhitenedCNN):
-        some = data.train.images[:: -(-len(data.train) // _IMAGES_TO_START_FROM)]
+        few = _PIXELS_TO_START_FROM // (shape.height * shape.width)
+        some = data.train.images[:: -(-len(data.train) // min(_IMAGES_TO_START_FROM, few))]
         network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
     refuse_unfit(wrapped, recipe, shape)
     return wrapped, torch.from_numpy(mean).float()

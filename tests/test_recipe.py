@@ -271,6 +271,7 @@ def test_the_difference_of_two_recipes_is_what_the_first_has_of_its_own() -> Non
         ("learning_rate", -1, "learning_rate = -1 is out of range: at least 0."),
         ("learning_rate", float("nan"), "learning_rate = nan is not a finite number."),
         ("learning_rate", float("inf"), "learning_rate = inf is not a finite number."),
+        ("learning_rate", 10**310, f"learning_rate = {10**310} is not a finite number."),
         ("momentum", 1, "momentum = 1 is out of range: at least 0, below 1."),
         ("beta_2", 1.0, "beta_2 = 1.0 is out of range: at least 0, below 1."),
         ("epsilon", 0, "epsilon = 0 is out of range: above 0."),

@@ -419,6 +419,28 @@ def test_a_name_that_no_folder_should_have_is_refused(name: str) -> None:
     )
 
 
+def test_a_point_of_a_grid_may_be_written_out_under_its_name() -> None:
+    grid = {"backbone": ["timm:resnet18.a1_in1k", "shipped"], "learning_rate": [0.1]}
+    points = grid_points(grid)
+    assert "backbone=timm:resnet18.a1_in1k,learning_rate=0.1" in points
+    changes = {name: {"model": "transfer", **point} for name, point in points.items()}
+    assert list(Study(name="s", base=False, variations=changes).recipes()) == list(points)
+
+
+def test_a_variation_is_not_lost_to_a_point_of_the_grid_of_its_name() -> None:
+    assert told(variations={"epochs=5": {"epochs": 7}}, grid={"epochs": [5, 6]}) == (
+        'Study s: "epochs=5" is the name of a point of the grid; choose another.'
+    )
+
+
+@pytest.mark.parametrize("own", ["photos", "photos/", "a/photos"])
+@pytest.mark.parametrize("given", ["photos", "photos/", "b/photos", "b\\photos\\"])
+def test_published_figures_stay_with_data_of_the_same_name(own: str, given: str) -> None:
+    study = Study(name="s", data=own, published={"base": 0.5})
+    assert study.on(given).published
+    assert not study.on("others").published
+
+
 def test_a_variation_may_be_called_base_where_the_unchanged_base_does_not_run() -> None:
     variations = {"base": {"epochs": 3}, "b": {"start_from": "base"}}
     study = Study(name="s", base=False, variations=variations, published={"base": 0.5})

@@ -350,3 +350,18 @@ def test_a_study_that_asks_for_nothing_is_the_default_one() -> None:
 def test_models_are_not_judged_where_nobody_says_which_exist() -> None:
     study = parse('[overrides]\nmodel = "new"', name="s", file="s.toml")
     assert study.recipes()["base"].model == "new"
+
+
+@pytest.mark.parametrize("text", [f"seeds = 1{'0' * 5000}", f"seeds = {'[' * 5000}"])
+def test_what_python_cannot_hold_is_one_line(text: str) -> None:
+    assert told(text).startswith("s.toml is no study file: ")
+
+
+def test_a_published_figure_beyond_all_floats_is_told() -> None:
+    text = f"[published.base]\nparameters = 1{'0' * 310}"
+    assert told(text).endswith("is not a whole number from 1.")
+
+
+def test_a_study_file_with_a_name_that_no_disk_takes_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no study file"):
+        load_study(tmp_path / f"{'x' * 300}.toml")

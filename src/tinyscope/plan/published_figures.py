@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -75,7 +76,8 @@ def figure_fault(place: str, key: str, value: Any) -> str | None:
         return f"{place}.{key} is no published figure. {hint}The figures are {known}."
     fits, meaning = FIGURES[key]
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return None if number and math.isfinite(value) and fits(value) else f"{given} is not {meaning}."
+    finite = number and abs(value) <= sys.float_info.max  # an integer may be beyond all floats
+    return None if finite and fits(value) else f"{given} is not {meaning}."
 
 
 _OPTIONAL: dict[str, tuple[_Test, str]] = {
@@ -189,7 +191,11 @@ def _read(
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{shown}{file} cannot be read as UTF-8 text: {error}.")
             continue
-        rows[file], faults = _rows(text, *_TABLES[file], variations, class_names)
+        try:
+            rows[file], faults = _rows(text, *_TABLES[file], variations, class_names)
+        except csv.Error as error:
+            problems.append(f"{shown}{file} is no table: {error}.")
+            continue
         told = [f"{shown}{file}:{line}: {fault}" for line, fault in faults[:_TOLD]]
         left = len(faults) - len(told)
         problems += told + ([f"{shown}{file} has {left} faults more."] if left else [])

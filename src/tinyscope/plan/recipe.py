@@ -2,6 +2,7 @@
 
 import math
 import operator
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -245,7 +246,7 @@ def fault_of(key: str, value: Any) -> str | None:
     numeric = (int, float) if kind is float else (kind,)
     if not isinstance(value, numeric) or (isinstance(value, bool) and kind is not bool):
         return f"{given} is not {_KINDS[kind]}{or_none}."
-    if isinstance(value, float) and not math.isfinite(value):
+    if kind is float and not abs(value) <= sys.float_info.max:  # nor an integer beyond all floats
         return f"{given} is not a finite number."
     limits = _RANGES[key]
     if all(_WITHIN[word](value, limit) for word, limit in limits.items()):

@@ -197,7 +197,7 @@ class Study:
         Published figures belong to the study's own data: they go with it, unless the other one has
         its name.
         """
-        if data.rstrip("/\\").replace("\\", "/").rpartition("/")[2] == self.data:
+        if data == self.data or _last_part(data) == _last_part(self.data):
             return replace(self, data=data)
         return replace(self, data=data, published={}, published_source="", published_tables="")
 
@@ -247,6 +247,10 @@ def _unfit_start(values: Mapping[str, Any], others: Mapping[str, Any], start: st
     if values["classifier"] != "dense":
         return [f'{given} goes on training, and classifier = "{values["classifier"]}" cannot.']
     return []
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def _comparable(value: Any) -> Any:

@@ -81,7 +81,13 @@ def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> l
     of_variations += _grid_faults(tables["grid"], choices or {})
     names = None
     if not of_variations:
-        names = [*["base"] * has_base, *tables["variations"], *grid_points(tables["grid"])]
+        points = grid_points(tables["grid"])
+        names = [*["base"] * has_base, *tables["variations"], *points]
+        of_variations += [
+            (("variations", name), f'"{name}" is the name of a point of the grid; choose another.')
+            for name in tables["variations"]
+            if name in points
+        ]
         of_variations += _start_faults(tables["variations"], names)
     found += of_variations
     found += _only_faults(values.get("only", ()), names)
@@ -135,7 +141,8 @@ def _variation_faults(
 ) -> Iterator[Fault]:
     for name, body in variations.items():
         place = ("variations", name)
-        if not _NAME.fullmatch(name) or (name == "base" and has_base):
+        fits = _NAME.fullmatch(name) or _names_point(name)
+        if not fits or (name == "base" and has_base):
             text = (
                 f'"{name}" cannot name a variation: expected at most 80 letters, digits and '
                 '" ._=,+-", a letter or digit first, and not "base".'
@@ -152,6 +159,12 @@ def _variation_faults(
                 yield (*place, key), _unknown_recipe(value)
         others = {key: value for key, value in body.items() if key not in own}
         yield from _key_faults(place, others, choices)
+
+
+def _names_point(name: str) -> bool:
+    """Whether a grid could have called a variation so: written out, it keeps its name."""
+    first, separator, _ = name.partition("=")
+    return bool(separator) and first in KEYS and len(name) <= _LONGEST_POINT
 
 
 def _key_faults(place: Place, body: Mapping[str, Any], choices: Choices) -> Iterator[Fault]:

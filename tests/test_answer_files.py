@@ -206,4 +206,6 @@ def test_a_place_that_cannot_be_written_is_told_at_once_and_leaves_nothing(class
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):
         AnswerFiles(CLASSES, csv=tmp_path / "a.csv", parquet=tmp_path / "file" / "b").__enter__()
+    with pytest.raises(StorageError, match="cannot be written"):
+        AnswerFiles(CLASSES, csv=tmp_path / "a.csv", kaggle=tmp_path / "file" / "k").__enter__()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file"]

@@ -8,7 +8,7 @@ from PIL import Image
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
 from tinyscope.plan.recipe import Recipe
-from tinyscope.shipping.classifier import load_classifier, save_model
+from tinyscope.shipping.classifier import copy_model, load_classifier, save_model
 from tinyscope.training.trainer import train
 
 RECIPE = Recipe(
@@ -120,6 +120,17 @@ def test_an_array_of_another_shape_is_refused(folder):
     )
 
 
+def test_what_is_no_path_no_bytes_and_no_array_is_refused(folder):
+    with pytest.raises(InputError, match="A bytearray is no image for a model"):
+        load_classifier(folder).predict(bytearray(b"x"))
+
+
+def test_a_place_that_is_a_file_takes_no_model(folder, tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        copy_model(folder, tmp_path / "taken")
+
+
 def test_a_folder_without_a_model_is_named_with_what_is_expected(tmp_path):
     with pytest.raises(InputError) as told:
         load_classifier(tmp_path)
@@ -130,7 +141,7 @@ def test_a_folder_without_a_model_is_named_with_what_is_expected(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncated weights", "other layers", "other views", "no json", "later"]
+    "damage", ["truncated weights", "other layers", "other views", "no json", "no card", "later"]
 )
 def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     weights, card = folder / "weights.safetensors", folder / "model.json"
@@ -143,6 +154,9 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
         card.write_text(json.dumps(content | {"test_views": "mirored"}))
     elif damage == "no json":
         card.write_text("{")
+    elif damage == "no card":
+        del content["card"]
+        card.write_text(json.dumps(content))
     else:
         card.write_text(json.dumps(content | {"format": 2}))
     with pytest.raises(StorageError) as told:

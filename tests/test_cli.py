@@ -171,6 +171,9 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
     assert "missing" in out or "torch uses" in out
 
 
+LONG = "x" * 300
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -227,6 +230,19 @@ def test_doctor_names_versions_device_precision_and_what_is_missing(tinyscope):
             '--kaggle-columns "a" is not two names, such as id,label.',
         ),
         (["list", "models", "x"], '"tinyscope list models" takes no folder.'),
+        (["run", "demo", "--budget", ""], "Invalid value for '--budget': it is empty"),
+        (["run", "demo", "--data", ""], "Invalid value for '--data': it is empty"),
+        (["run", "demo", "--out", ""], "Invalid value for '--out': it is empty"),
+        (["data", ""], "Invalid value for 'DATA': it is empty"),
+        (["predict", "model", ""], "Invalid value for 'IMAGES...': it is empty"),
+        (
+            ["predict", "model", "a.png", "--top", "0"],
+            "Invalid value for '--top': 0 is not in the range x>=1.",
+        ),
+        (
+            ["predict", "model", "a.parquet", "--parquet", "./a.parquet"],
+            "a.parquet is given as images; what is written would replace them.",
+        ),
     ],
 )
 def test_bad_input_is_one_line_on_standard_error_and_exit_status_2(
@@ -393,3 +409,37 @@ def test_file_names_that_are_no_utf8_go_through_to_the_report(tinyscope, here):
     answer = tinyscope("run", "odd.toml", "--set", "epochs=1")
     assert answer.status == 3
     assert "is not UTF-8; rename its folder" in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", LONG],
+        ["run", f"{LONG}.toml"],
+        ["run", "demo", "--out", LONG],
+        ["run", "demo", "--data", LONG],
+        ["data", LONG],
+        ["list", "runs", LONG],
+        ["predict", LONG, "a.png"],
+    ],
+)
+def test_a_name_that_no_disk_takes_is_one_line(tinyscope, here, arguments):
+    answer = tinyscope(*arguments)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith("Error: ")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_run_that_cannot_be_read_is_listed_among_the_others(tinyscope, here):
+    for name in ("foreign", "old"):
+        (here / "r" / name).mkdir(parents=True)
+    (here / "r" / "foreign" / "run.json").write_text("{}")
+    run = {"variation": "base", "seed": 0, "identity": "0", "parameters": 1, "recipe": {}}
+    run |= {"data": {}, "environment": {}}
+    (here / "r" / "old" / "run.json").write_text(json.dumps(run))
+    (here / "r" / "old" / "result.json").write_text("{}")
+    answer = tinyscope("list", "runs", "r")
+    assert answer.status == 0
+    first, second = answer.out.splitlines()
+    assert first.startswith("r/foreign: r/foreign/run.json is not a run's")
+    assert second == "r/old: its result has no validation accuracy; another version wrote it"

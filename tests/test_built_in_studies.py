@@ -151,7 +151,9 @@ def test_the_stacks_of_report_a_differ_in_pooling_and_in_augmentation_alone() ->
     assert [line for line in short.layers if line != "maxpool 2"] == list(without.layers)
     assert list(without.difference(short)) == ["layers"]
     assert recipes["with-pooling"].difference(short) == {"epochs": 18}
-    changed = recipes["with-augmentation"].difference(recipes["with-pooling"])
+    long, equal = recipes["with-augmentation"], recipes["with-augmentation-short"]
+    assert long.difference(equal) == {"epochs": 36}
+    changed = equal.difference(recipes["with-pooling"])
     assert changed == {
         "horizontal_flip": True,
         "alternating_flip": True,

@@ -3,7 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from tinyscope.inspection.shortcuts import associations, name_patterns, property_shortcuts
+from tinyscope.inspection.shortcuts import associations, property_shortcuts
 
 NAMES = ("cat", "dog", "owl", "bee")
 LABELS = np.repeat(np.arange(4), 250)
@@ -193,30 +193,8 @@ def test_the_order_is_that_of_the_properties() -> None:
     assert [each.property for each in shortcuts] == ["b", "c", "a"]
 
 
-def test_a_prefix_of_file_names_is_found_and_running_numbers_are_not() -> None:
-    files = [f"train/{NAMES[label]}/IMG_{row:04}.png" for row, label in enumerate(LABELS)]
-    assert set(name_patterns(files, LABELS, NAMES)) == {"IMG_#"}
-    files[250:500] = [f"train/dog/scan-{row}-2.png" for row in range(250)]
-    patterns = name_patterns(files, LABELS, NAMES)
-    (each,) = found(categorical={"file name": patterns})
-    assert each[:3] == ("file name", "scan-#-#", "dog")
-
-
-def test_file_names_that_spell_the_class_are_no_shortcut() -> None:
-    files = [f"{NAMES[label].upper()}.{row}.jpg" for row, label in enumerate(LABELS)]
-    patterns = name_patterns(files, LABELS, NAMES)
-    assert set(patterns) == {"*.#"}
-    assert found(categorical={"file name": patterns}) == []
-
-
 def test_digits_have_no_shortcut_in_their_ink() -> None:
     digits = load_digits()
     ink = {"brightness": digits.data.mean(1), "contrast": digits.data.std(1)}
     names = tuple(map(str, range(10)))
     assert property_shortcuts(digits.target, names, numeric=ink, categorical={}) == []
-
-
-def test_a_class_whose_name_is_part_of_all_file_names_is_no_exception():
-    files = [f"train-{n}.png" for n in range(4)]
-    patterns = name_patterns(files, np.array([0, 0, 1, 1]), ("train", "whale"))
-    assert patterns.tolist() == ["train-#"] * 4

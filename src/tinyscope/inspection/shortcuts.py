@@ -17,7 +17,6 @@ accuracy beyond chance, 1 for always right):
 A class brightened by 30% stays within what is natural: `pixel_shortcuts.odd_levels` finds it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -145,39 +144,6 @@ def property_shortcuts(
             found.append(_whole(each, numeric, categorical))
     order = [*numeric, *categorical]
     return sorted(found, key=lambda each: order.index(each.property))
-
-
-def name_patterns(
-    files: Sequence[str], labels: np.ndarray, class_names: Sequence[str]
-) -> np.ndarray:
-    """What is left of the images' file names without running numbers, folders and endings.
-
-    The name of the image's own class becomes "*": "cat.17.jpg" among cats and "dog.4.jpg" among
-    dogs are both "*.#", for a file name that spells the label is a habit and no shortcut.
-
-    Args:
-        files: N names, as in `ImageDataset.files`.
-        labels: int (N,), in 0 … K-1.
-        class_names: K names.
-
-    Returns:
-        str (N,).
-    """
-    own = [re.compile(re.escape(name), re.IGNORECASE) for name in class_names]
-    stems = [re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0] for file in files]
-    plain = [re.sub(r"\d+", "#", stem) for stem in stems]
-    classes_of: dict[str, set[int]] = {}
-    for pattern, label in zip(plain, labels.tolist(), strict=True):
-        classes_of.setdefault(pattern, set()).add(label)
-    # What several classes share is no spelling of the label, though a class be called "train".
-    return np.array(
-        [
-            pattern
-            if len(classes_of[pattern]) > 1
-            else re.sub(r"\d+", "#", own[label].sub("*", stem))
-            for pattern, stem, label in zip(plain, stems, labels.tolist(), strict=True)
-        ]
-    )
 
 
 def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:

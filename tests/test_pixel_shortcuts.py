@@ -80,6 +80,14 @@ def test_a_mark_that_classes_share_gives_no_class_away() -> None:
     assert shared_marks(images, LABELS, NAMES) == []
 
 
+def test_a_mark_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> None:
+    labels = np.where(np.arange(600) % 10, 1, 0)
+    marked = np.append(np.flatnonzero(labels == 1)[:330], np.flatnonzero(labels == 0)[:9])
+    images = photos()
+    images[marked, 4:8, 4:8] = np.random.default_rng(1).integers(0, 256, (4, 4, 3))
+    assert shared_marks(images, labels, NAMES) == []
+
+
 def test_copies_of_one_picture_are_no_mark() -> None:
     images = photos()
     images[CATS[:30]] = images[CATS[3]]

@@ -114,6 +114,19 @@ def test_a_value_that_chance_explains_is_not_reported() -> None:
     assert each[:3] == ("mode", "L", "cat")
 
 
+def test_a_value_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> None:
+    # "other" is 90% of the images, and 96% of those with a border, which a third of them have.
+    labels = np.repeat([0, 1], [3000, 27_000])
+    border = np.where(np.arange(30_000) % 1000 < np.where(labels == 0, 130, 350), 2.0, 0.0)
+    names = ("airplane", "other")
+    assert (labels[border == 2] == 1).mean() > 0.95
+    assert found({"border": border}, labels=labels, names=names) == []
+    # What hardly any airplane has gives the others away all the same.
+    border[(labels == 0) & (np.arange(30_000) % 100 > 0)] = 0
+    (each,) = found({"border": border}, labels=labels, names=names)
+    assert each[:3] == ("border", "2", "other")
+
+
 def test_a_value_that_classes_share_is_not_reported() -> None:
     assert found(categorical={"format": np.where(LABELS < 2, "PNG", "JPEG")}) == []
 

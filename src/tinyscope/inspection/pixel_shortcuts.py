@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyscope.inspection.shortcuts import Shortcut
+from tinyscope.inspection.shortcuts import PURE, Shortcut, is_pure
 
 _PIECE = 2**22  # values of images that are read at a time
 _BLOCK = 2**26  # digests that are held at a time: 256 MB
 _FEWEST = 10  # images with the same mark; fewer teach a model little
-_PURE = 0.9  # share of them that are of one class
+_AGREEING = 0.9  # share of them that agree in a pixel of the mark; and of its pixels in an image
 _TOLD = 0.95  # or: area under the ROC curve of "carries the mark" for the class
 _P_VALUE = 1e-6  # by chance, after Bonferroni's correction for all cells, patterns and classes
 _NEAR = 8  # levels; a pixel next to the mark that is no further off continues it
@@ -101,7 +101,8 @@ def shared_marks(
 
 def _tells(inside: int, carriers: int, own: int, total: int) -> bool:
     elsewhere = (carriers - inside) / max(total - own, 1)
-    return inside >= _PURE * carriers or (1 + inside / own - elsewhere) / 2 >= _TOLD
+    pure = is_pure(np.asarray(inside), np.asarray(carriers), np.asarray(own), total)
+    return bool(pure) or (1 + inside / own - elsewhere) / 2 >= _TOLD
 
 
 def _marks(images: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[_Mark]:
@@ -125,7 +126,7 @@ def _marks(images: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[_Ma
         pixels = images[_spread(own, _TEMPLATE)]
         template = np.sort(pixels, axis=0)[len(pixels) // 2]
         agreement = (pixels == template).all(3).mean(0)
-        parts, _ = ndimage.label(agreement >= _PURE)
+        parts, _ = ndimage.label(agreement >= _AGREEING)
         area = (parts == parts[row, column]) & (parts > 0)
         around = ndimage.binary_dilation(area, np.ones((3, 3))) & ~area
         if not _SMALLEST <= area.sum() <= _LARGEST * area.size:
@@ -181,7 +182,7 @@ def _shared_cells(
             tests += counts.size
             label = counts.argmax(1)
             most = counts[np.arange(len(label)), label]
-            for each in np.flatnonzero(most >= _PURE * _FEWEST).tolist():
+            for each in np.flatnonzero(most >= PURE * _FEWEST).tolist():
                 own = int(in_class[label[each]])
                 if not _tells(int(most[each]), int(lengths[each]), own, count):
                     continue
@@ -236,7 +237,7 @@ def _carriers(images: np.ndarray, marks: Sequence[_Mark]) -> list[np.ndarray]:
             inside = (pixels[:, mark.area] == mark.template[mark.area]).all(2).mean(1)
             apart = pixels[:, mark.around].astype(np.int16) - mark.template[mark.around]
             outside = (np.abs(apart) <= _NEAR).all(2).mean(1)
-            carries[number, start : start + piece] = (inside >= _PURE) & (outside < _CONTINUES)
+            carries[number, start : start + piece] = (inside >= _AGREEING) & (outside < _CONTINUES)
     return [np.flatnonzero(each) for each in carries]
 
 

@@ -28,7 +28,9 @@ AUC_LIMIT = 0.99
 """A property that orders a class before the rest this well is called a shortcut."""
 SKILL_LIMIT = 0.8
 """So is one that names the class this often beyond chance (0 chance, 1 always)."""
-_PURE = 0.9  # share of a value's images that are of one class
+PURE = 0.9
+"""Share of the images with a value that has to be of one class for the value to give it away."""
+_LIFT = 9.0  # odds of the class among them, over its odds among all images
 _FEWEST = 10  # images that carry a value; fewer teach a model little
 _P_VALUE = 1e-3  # by chance, after Bonferroni's correction for all values and classes
 _BINS = 64
@@ -50,6 +52,26 @@ class Shortcut(NamedTuple):
     rows: np.ndarray
     """int64, ascending: the images that carry it, those of other classes included; all images that
     have the property where it tells all classes apart."""
+
+
+def is_pure(inside: np.ndarray, carriers: np.ndarray, own: np.ndarray, total: int) -> np.ndarray:
+    """Whether images that carry something are of one class, and by far more so than all images are.
+
+    Nine in ten of them, and the odds of the class at least nine times those among all images: of a
+    class that is nine tenths of the data set, nine in ten would be by chance. Up to a class of half
+    of the images, the first says it all.
+
+    Args:
+        inside: int, images of the class that carry it; any shape that fits the next two.
+        carriers: int, images of all classes that carry it.
+        own: int, images of the class.
+        total: images.
+
+    Returns:
+        bool, of the common shape.
+    """
+    outside = carriers - inside
+    return (inside >= PURE * carriers) & (inside * (total - own) >= _LIFT * outside * own)
 
 
 class Association(NamedTuple):
@@ -108,10 +130,10 @@ def property_shortcuts(
     """The properties that give a class away.
 
     These are: a number that is above (or below) some value in one class and not in the others; a
-    value that at least ten images carry, nine in ten of them of one class, which chance hardly
-    explains (Fisher's exact test, corrected for the number of values and classes); a value that one
-    class carries and the others do not; and a property that tells all classes apart. To have no
-    value where others have one counts as a value.
+    value that at least ten images carry, nine in ten of them of one class (`is_pure`), which chance
+    hardly explains (Fisher's exact test, corrected for the number of values and classes); a value
+    that one class carries and the others do not; and a property that tells all classes apart. To
+    have no value where others have one counts as a value.
 
     Args:
         labels: int (N,), in 0 … K-1.
@@ -291,8 +313,9 @@ def _values(
 
     counts = _table(codes, labels, len(class_names))
     carried, in_class, total = counts.sum(1), counts.sum(0), counts.sum()
-    told = (counts >= _PURE * carried[:, None]) | (_value_aucs(counts) >= AUC_LIMIT)
-    told &= (counts >= _PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    told = is_pure(counts, carried[:, None], in_class, int(total))
+    told |= _value_aucs(counts) >= AUC_LIMIT
+    told &= (counts >= PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
     found = []
     for label in np.flatnonzero(told.any(0)).tolist():
         chosen = np.flatnonzero(told[:, label])

@@ -70,6 +70,14 @@ def test_split_folders_are_splits(photos, validation):
     assert splits.validation.files[0] == f"{validation}/cat/0.png"
 
 
+def test_split_folders_by_other_names_do_not_become_classes(photos):
+    fill(photos / "Training", "cat", "dog")
+    fill(photos / "Testing", "cat", "dog", count=2)
+    splits = image_folder.load(photos)
+    assert splits.train.class_names == ("cat", "dog")
+    assert splits.test.files[0] == "Testing/cat/0.png"
+
+
 def test_a_class_may_be_called_train_or_valid(photos):
     fill(photos, "car", "train")
     assert image_folder.load(photos).train.class_names == ("car", "train")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
-from tinyscope.data.review import COLUMNS, apply_review, write_review
+from tinyscope.data.review import apply_review, write_review
+from tinyscope.data.review_table import COLUMNS
 from tinyscope.errors import InputError
 
 NAMES = ("cat", "dog", "horse")
@@ -44,7 +45,7 @@ def finding(*items: dict[str, object], code: str = "TS005") -> dict[str, object]
 
 def edited(path: Path, **changes: str) -> None:
     """Rewrites the first row of a review file, as a person with a spreadsheet would."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     rows[0] |= changes
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -57,7 +58,7 @@ def test_a_review_lists_the_items_that_an_action_is_proposed_for(pets, tmp_path)
     path = tmp_path / "review.csv"
     found = [finding(item("train", 3, "exclude"), item("train", 4, "")), finding(code="TS001")]
     assert write_review(path, found, pets) == 1
-    head, row = path.read_text().splitlines()
+    head, row = path.read_text(encoding="utf-8-sig").splitlines()
     assert head == "action,new_class,split,row,file,class,finding,detail,pixels,alike,size"
     # Marked, or a spreadsheet would take some digests for numbers.
     assert row.startswith("exclude,,train,3,train/cat/3.png,cat,TS005,why,px-")
@@ -116,11 +117,52 @@ def test_an_image_that_one_finding_excludes_and_another_relabels_is_excluded(pet
     assert (counts.excluded, counts.relabelled, len(after.train)) == (1, 0, 11)
 
 
-def test_a_review_saved_by_a_spreadsheet_with_semicolons_and_a_mark_is_read(pets, tmp_path):
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_review_that_a_spreadsheet_has_saved_is_read(pets, tmp_path, between, mark):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"))], pets)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_text().replace(",", ";").encode())
+    text = path.read_text(encoding="utf-8-sig").replace(",", between)
+    path.write_bytes(mark + text.replace("\n", "\r\n").encode())
     assert apply_review(pets, path)[1].excluded == 1
+
+
+def test_a_spreadsheet_is_told_that_a_review_is_in_utf_8(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude", detail="Käfer"))], pets)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfaction,")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_review_in_another_encoding_names_the_format_to_save_in(pets, tmp_path, encoding):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude", detail="Käfer"))], pets)
+    path.write_bytes(path.read_text(encoding="utf-8-sig").encode(encoding))
+    with pytest.raises(InputError) as caught:
+        apply_review(pets, path)
+    assert str(caught.value) == (
+        f'{path}: not in UTF-8. Save it from the spreadsheet as "CSV UTF-8".'
+    )
+
+
+def test_rows_without_a_filled_cell_are_passed_over(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    path.write_text(path.read_text() + "," * (len(COLUMNS) - 1) + "\n , \n")
+    assert apply_review(pets, path)[1].excluded == 1
+
+
+def test_a_class_that_a_spreadsheet_took_for_a_number_is_known(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class="7"))], pets)
+
+    def named(*names: str) -> Splits:
+        return Splits("agents", replace(pets.train, class_names=names))
+
+    assert apply_review(named("001", "006", "007"), path)[0].train.labels[3] == 2
+    assert apply_review(named("007", "7", "cat"), path)[0].train.labels[3] == 1
+    with pytest.raises(InputError, match='new_class "7" is none of the 3 classes'):
+        apply_review(named("007", "07", "cat"), path)
 
 
 def test_images_without_files_are_named_by_split_and_row(tmp_path):

@@ -4,8 +4,6 @@ A data set goes on while it is reviewed: files come, go and are renamed. An imag
 by its name and by its pixels, and by its pixels alone where no other image had the same ones.
 """
 
-import csv
-import io
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,16 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
+from tinyscope.data.review_table import Rows, read_rows, write_rows
 from tinyscope.data.reviewed_images import ReviewedImages
-from tinyscope.errors import InputError, StorageError, nearest
-from tinyscope.files import write_text
+from tinyscope.errors import InputError, nearest
 
-COLUMNS = (
-    *("action", "new_class", "split", "row", "file", "class", "finding", "detail", "pixels"),
-    *("alike", "size"),
-)
-"""Of a review file. "alike" is how many images of the split have these pixels, itself included;
-"size" is theirs, "32x32". The last two may be missing."""
 ACTIONS = ("keep", "exclude", "relabel")
 
 
@@ -47,9 +39,6 @@ EXCLUDED = "excluded by review"
 NOT_REVIEWED = ReviewCounts("", 0, 0)
 _log = logging.getLogger(__name__)
 
-Rows = list[tuple[int, dict[str, str]]]
-"""Line numbers and cells of a review file."""
-
 
 def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Splits) -> int:
     """Writes a review file: a row for each image of the findings that an action is proposed for.
@@ -69,16 +58,13 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
         StorageError: it cannot be written.
     """
     parts = {part.split: ReviewedImages(part) for part in splits.parts()}
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    count = 0
+    rows = []
     for finding in findings:
         for item in finding["items"]:
             if not item["action"]:
                 continue
             images = parts[item["split"]]
-            table.writerow(
+            rows.append(
                 [
                     item["action"],
                     item["new_class"],
@@ -91,9 +77,8 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
                     *images.known_by(item["row"]),
                 ]
             )
-            count += 1
-    write_text(path, text.getvalue())
-    return count
+    write_rows(path, rows)
+    return len(rows)
 
 
 def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts]:
@@ -109,12 +94,13 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
         path: of a review file; of its columns "class" alone is not read.
 
     Raises:
-        InputError: the file is not there, was written for images of another size or of another
-            data set, or a row cannot be carried out: all such rows in one line, the first three of
-            them told.
+        InputError: the file is not there, is no table in UTF-8, was written for images of another
+            size or of another data set, or a row cannot be carried out: all such rows in one line,
+            the first three of them told.
+        StorageError: it cannot be read.
     """
     parts = {part.split: ReviewedImages(part) for part in splits.parts()}
-    rows = _rows(Path(path))
+    rows = read_rows(Path(path))
     _check_size(path, rows, parts)
     review = _Review(parts)
     for line, row in rows:
@@ -182,15 +168,15 @@ class _Review:
                 self.faults.append(f"line {line}: {split} image {place} is given two classes")
 
 
-def _check_size(
-    path: str | Path,
-    rows: Iterable[tuple[int, dict[str, str]]],
-    parts: Mapping[str, ReviewedImages],
-) -> None:
-    """Refuses a review of images of another size, of which no pixels can be known again."""
+def _check_size(path: str | Path, rows: Rows, parts: Mapping[str, ReviewedImages]) -> None:
+    """Refuses a review of images of another size, of which no pixels can be known again.
+
+    Raises:
+        InputError: a row that changes an image is about such a one.
+    """
     for _, row in rows:
         images, then = parts.get(row["split"].strip()), row.get("size", "").strip()
-        if images is None or then in ("", images.size):
+        if images is None or then in ("", images.size) or _asked(row) == "keep":
             continue
         width, _, height = then.partition("x")
         way = f"set size = {width}, or write it anew" if width == height else "write it anew"
@@ -244,6 +230,10 @@ def _choice(
         why = f"{EXCLUDED}: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
         return None, why
     name = row["new_class"].strip()
+    if name not in class_names and name.isdecimal():
+        # A spreadsheet takes "007" for a number and saves 7.
+        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
+        name = same[0] if len(same) == 1 else name
     if name not in class_names:
         guess = nearest(name, class_names)
         hint = f'; did you mean "{guess}"?' if guess else ""
@@ -262,30 +252,3 @@ def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, in
     keep = np.setdiff1d(np.arange(len(part)), list(gone))
     kept = part.select(keep, split=part.split, with_left_out=True)
     return replace(kept, left_out=(*part.left_out, *taken))
-
-
-def _rows(path: Path) -> Rows:
-    """Line numbers and cells of a review file."""
-    needed = ("action", "new_class", "split", "row", "pixels")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f'There is no review file {path}. "tinyscope data D --write-review {path.name}" '
-            "writes one."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: {error}") from None
-    # A spreadsheet of some countries saves with semicolons.
-    head = text.partition("\n")[0]
-    table = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
-    missing = [name for name in needed if name not in (table.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} in the first "
-            "line, as --write-review writes them."
-        )
-    return [
-        (table.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)})
-        for row in table
-    ]

@@ -3,6 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
+from tinyscope.inspection import shortcuts
 from tinyscope.inspection.shortcuts import associations, property_shortcuts
 
 NAMES = ("cat", "dog", "owl", "bee")
@@ -146,6 +147,21 @@ def test_several_values_of_one_class_are_one_shortcut() -> None:
     (each,) = found(categorical={"software": rolls})
     assert each[:3] == ("software", "roll 0, roll 1, roll 2 and 2 more", "cat")
     assert len(each.rows) == 250
+
+
+def test_values_of_single_images_are_one_value_and_no_shortcut(monkeypatch) -> None:
+    rows, table = [], shortcuts._table
+
+    def counted(*given) -> np.ndarray:
+        rows.append(len(table(*given)))
+        return table(*given)
+
+    monkeypatch.setattr(shortcuts, "_table", counted)
+    times = [f"12:{row:04}" if row < 250 else f"roll {row % 2}" for row in range(1000)]
+    (each,) = measured(categorical={"time": times})
+    assert (each.class_name, each.auc) == ("cat", 1.0)
+    assert found(categorical={"time": times}) == []
+    assert max(rows) == 3, "one each for two rolls, and one for all times"
 
 
 def test_a_class_that_lies_above_all_others_is_found_with_its_limit() -> None:

@@ -168,14 +168,21 @@ def property_shortcuts(
     return sorted(found, key=lambda each: order.index(each.property))
 
 
-def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
-    """A number for each image's value, int64 (N,), and the values' names."""
+def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str | None]]:
+    """A number for each image's value, int64 (N,), and the values' names.
+
+    Values of fewer than ten images, as exact times and serial numbers are, share one number and no
+    name: there may be as many of them as images, times classes.
+    """
     plain = np.array([_MISSING if text is None else str(text) for text in texts])
-    names, codes = np.unique(plain, return_inverse=True)
-    return codes.reshape(-1).astype(np.int64), names.tolist()
+    names, codes, counts = np.unique(plain, return_inverse=True, return_counts=True)
+    common = counts >= _FEWEST
+    numbers = np.where(common, np.cumsum(common) - 1, common.sum())
+    rest = [] if common.all() else [None]
+    return numbers[codes.reshape(-1)].astype(np.int64), [*names[common].tolist(), *rest]
 
 
-def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
+def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str | None]] | None:
     """Like `_codes`, of numbers of which there are few; else of "has one" and "has none"."""
     missing = np.isnan(values)
     numbers, codes = np.unique(values, return_inverse=True)
@@ -303,7 +310,7 @@ def _ranges(
 def _values(
     name: str,
     codes: np.ndarray,
-    texts: Sequence[str],
+    texts: Sequence[str | None],
     labels: np.ndarray,
     class_names: Sequence[str],
     tests: int,
@@ -316,6 +323,7 @@ def _values(
     told = is_pure(counts, carried[:, None], in_class, int(total))
     told |= _value_aucs(counts) >= AUC_LIMIT
     told &= (counts >= PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    told &= np.array([text is not None for text in texts])[:, None]
     found = []
     for label in np.flatnonzero(told.any(0)).tolist():
         chosen = np.flatnonzero(told[:, label])
@@ -326,7 +334,7 @@ def _values(
         if not len(chosen):
             continue
         chosen = chosen[np.argsort(-carried[chosen], kind="stable")]
-        shown = [texts[code] for code in chosen[:_SHOWN].tolist()]
+        shown = [texts[code] or "" for code in chosen[:_SHOWN].tolist()]
         more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
         rows = np.flatnonzero(np.isin(codes, chosen))
         inside = int((labels[rows] == label).sum())

@@ -153,6 +153,21 @@ def test_what_is_found_is_what_is_loaded_before_any_file_is_opened(photos):
     assert list(map(str, found.files())) == list(map(str, opened))
 
 
+def test_files_of_one_size_and_age_that_exchange_their_names_are_decoded_again(photos):
+    fill(photos, "cat", "dog")
+    for name, colour in (("cat/0.bmp", "red"), ("dog/0.bmp", "blue")):
+        os.utime(put(photos, name, colour), (0, 0))
+    before = image_folder.load(photos).train
+    os.rename(photos / "cat/0.bmp", photos / "kept.bmp")
+    os.rename(photos / "dog/0.bmp", photos / "cat/0.bmp")
+    os.rename(photos / "kept.bmp", photos / "dog/0.bmp")
+    after = image_folder.load(photos).train
+    assert after.files == before.files
+    cat, dog = (after.files.index(f"{name}/0.bmp") for name in ("cat", "dog"))
+    assert (after.images[cat] == COLOURS["blue"]).all()
+    assert (after.images[dog] == COLOURS["red"]).all()
+
+
 def test_unreadable_images_are_listed_with_reasons_and_left_out(photos):
     fill(photos, "cat", "dog", count=4)
     whole = put(photos, "cat/big.jpg", size=(200, 200)).read_bytes()

@@ -49,6 +49,12 @@ def test_file_names_that_spell_the_class_are_not_named(names, spelled) -> None:
     assert not outcome(files, names, labels).items
 
 
+def test_a_class_called_by_a_number_is_not_spelled_by_running_numbers() -> None:
+    labels = np.repeat(np.arange(2), 100)
+    files = [f"{'DSC' if k else 'IMG_'}{row}.jpg" for row, k in enumerate(labels.tolist())]
+    assert patterns(files, ("4", "5"), labels) == {"DSC#", "IMG_#"}
+
+
 def test_names_that_spell_their_class_whole_are_of_one_pattern() -> None:
     files = [f"{NAMES[label].upper()}.{row}.jpg" for row, label in enumerate(LABELS)]
     assert patterns(files) == {"*.#"}

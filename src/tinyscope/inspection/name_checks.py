@@ -82,7 +82,8 @@ def name_patterns(
         return any(_same_stem(word.casefold(), each) for each in words[label])
 
     def spelled(stem: str, label: int) -> str:
-        stem = own[label].sub(_SPELLED, stem)
+        if any(words[label]):  # a class called "5" is not meant by the 5 of a running number
+            stem = own[label].sub(_SPELLED, stem)
         stem = _LETTERS.sub(lambda word: _SPELLED if spells(word[0], label) else word[0], stem)
         return re.sub(r"\d+", "#", stem)
 

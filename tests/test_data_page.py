@@ -324,6 +324,13 @@ def test_what_augmentations_cost_is_drawn_in_points_with_a_marker_for_each_verdi
     assert len({line.get_marker() for line in lines[1:-1:2]}) == 3
 
 
+def test_an_augmentation_that_too_few_images_were_there_for_is_shown_as_unclear(splits):
+    made = make_inspection(splits, map_points=4)
+    made["augmentations"][1]["verdict"] = "unclear"
+    shown = data_page.render(made)
+    assert '<span class="mark note">unclear</span>' in shown
+
+
 def test_a_page_is_written_whole(tmp_path, summary, html):
     path = tmp_path / "new" / "data.html"
     data_page.write_data_page(summary, path)

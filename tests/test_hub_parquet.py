@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tinyscope.data import hub_parquet
+from tinyscope.data import catalogue, hub_parquet
 from tinyscope.data.dataset import LeftOut
 from tinyscope.errors import DataError
 
@@ -237,3 +237,40 @@ def test_no_rows_are_a_fault(folder):
     write(folder / "train.parquet", pictures(6), [0, 1] * 3)
     write(folder / "test.parquet", [], pa.array([], pa.int64()))
     assert fault(folder) == "animals/: the test shards have no rows."
+
+
+def put_images(folder):
+    for name in ("ant/0.png", "zebra/0.png"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(0)[1])
+
+
+@pytest.mark.parametrize("name", ["metadata.parquet", "ant/embeddings.parquet", "._train.parquet"])
+def test_a_table_beside_images_does_not_make_shards_of_their_folder(folder, name):
+    put_images(folder)
+    write(folder / name, pictures(6), [0, 1] * 3)
+    assert not hub_parquet.holds_shards(folder)
+    assert catalogue.found(folder, trainable=False).class_names == ("ant", "zebra")
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "data/train-00000-of-00001.parquet"])
+def test_shards_are_known_by_their_names_though_images_lie_beside_them(folder, name):
+    put_images(folder)
+    write(folder / name, pictures(6), [0, 1] * 3)
+    assert hub_parquet.holds_shards(folder)
+
+
+def test_without_images_any_table_is_taken_for_a_shard_whose_name_is_wrong(folder):
+    write(folder / "animals.parquet", pictures(6), [0, 1] * 3)
+    assert hub_parquet.holds_shards(folder)
+    assert fault(folder).startswith("animals.parquet: the name tells no split.")
+
+
+def test_hidden_files_and_a_table_above_the_shards_are_passed_over(folder):
+    write(folder / "data/train.parquet", pictures(6), [0, 1] * 3)
+    for name in ("data/._train.parquet", "._x.parquet", ".cache/test.parquet"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"Mac")
+    write(folder / "metadata.parquet", pictures(1), [0])
+    assert hub_parquet.load(folder).train.counts() == [3, 3]

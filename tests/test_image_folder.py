@@ -70,6 +70,14 @@ def test_split_folders_are_splits(photos, validation):
     assert splits.validation.files[0] == f"{validation}/cat/0.png"
 
 
+def test_split_folders_by_other_names_do_not_become_classes(photos):
+    fill(photos / "Training", "cat", "dog")
+    fill(photos / "Testing", "cat", "dog", count=2)
+    splits = image_folder.load(photos)
+    assert splits.train.class_names == ("cat", "dog")
+    assert splits.test.files[0] == "Testing/cat/0.png"
+
+
 def test_a_class_may_be_called_train_or_valid(photos):
     fill(photos, "car", "train")
     assert image_folder.load(photos).train.class_names == ("car", "train")
@@ -143,6 +151,21 @@ def test_what_is_found_is_what_is_loaded_before_any_file_is_opened(photos):
     assert splits.train.left_out == (*found.odd["train"], ("train/cat/1.png", "empty file"))
     opened = [path for part in found.parts for path in part.sources()]
     assert list(map(str, found.files())) == list(map(str, opened))
+
+
+def test_files_of_one_size_and_age_that_exchange_their_names_are_decoded_again(photos):
+    fill(photos, "cat", "dog")
+    for name, colour in (("cat/0.bmp", "red"), ("dog/0.bmp", "blue")):
+        os.utime(put(photos, name, colour), (0, 0))
+    before = image_folder.load(photos).train
+    os.rename(photos / "cat/0.bmp", photos / "kept.bmp")
+    os.rename(photos / "dog/0.bmp", photos / "cat/0.bmp")
+    os.rename(photos / "kept.bmp", photos / "dog/0.bmp")
+    after = image_folder.load(photos).train
+    assert after.files == before.files
+    cat, dog = (after.files.index(f"{name}/0.bmp") for name in ("cat", "dog"))
+    assert (after.images[cat] == COLOURS["blue"]).all()
+    assert (after.images[dog] == COLOURS["red"]).all()
 
 
 def test_unreadable_images_are_listed_with_reasons_and_left_out(photos):

@@ -80,10 +80,37 @@ def test_a_mark_that_classes_share_gives_no_class_away() -> None:
     assert shared_marks(images, LABELS, NAMES) == []
 
 
+def test_a_mark_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> None:
+    labels = np.where(np.arange(600) % 10, 1, 0)
+    marked = np.append(np.flatnonzero(labels == 1)[:330], np.flatnonzero(labels == 0)[:9])
+    images = photos()
+    images[marked, 4:8, 4:8] = np.random.default_rng(1).integers(0, 256, (4, 4, 3))
+    assert shared_marks(images, labels, NAMES) == []
+
+
 def test_copies_of_one_picture_are_no_mark() -> None:
     images = photos()
     images[CATS[:30]] = images[CATS[3]]
     assert shared_marks(images, LABELS, NAMES) == []
+
+
+def test_a_plain_background_is_looked_at_once_and_hides_no_mark(monkeypatch) -> None:
+    looked = []
+    spread = pixel_shortcuts._spread
+
+    def counted(rows: np.ndarray, most: int) -> np.ndarray:
+        if most == pixel_shortcuts._TEMPLATE:
+            looked.append(rows)
+        return spread(rows, most)
+
+    monkeypatch.setattr(pixel_shortcuts, "_spread", counted)
+    images = photos()
+    images[CATS, :, :12] = 255
+    assert len(pixel_shortcuts._shared_cells(images, LABELS, 3)) > 30
+    assert shared_marks(images, LABELS, NAMES) == []
+    assert len(looked) < 6
+    images[CATS[5:35], 12:15, 13:] = np.random.default_rng(1).integers(0, 256, (3, 3, 3))
+    assert the_mark(images).rows.tolist() == CATS[5:35].tolist()
 
 
 def test_nine_images_are_too_few() -> None:

@@ -1,11 +1,13 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
-from tinyscope.data.review import COLUMNS, apply_review, write_review
+from tinyscope.data.review import apply_review, write_review
+from tinyscope.data.review_table import COLUMNS
 from tinyscope.errors import InputError
 
 NAMES = ("cat", "dog", "horse")
@@ -43,7 +45,7 @@ def finding(*items: dict[str, object], code: str = "TS005") -> dict[str, object]
 
 def edited(path: Path, **changes: str) -> None:
     """Rewrites the first row of a review file, as a person with a spreadsheet would."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     rows[0] |= changes
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -56,10 +58,11 @@ def test_a_review_lists_the_items_that_an_action_is_proposed_for(pets, tmp_path)
     path = tmp_path / "review.csv"
     found = [finding(item("train", 3, "exclude"), item("train", 4, "")), finding(code="TS001")]
     assert write_review(path, found, pets) == 1
-    head, row = path.read_text().splitlines()
-    assert head == "action,new_class,split,row,file,class,finding,detail,pixels"
+    head, row = path.read_text(encoding="utf-8-sig").splitlines()
+    assert head == "action,new_class,split,row,file,class,finding,detail,pixels,alike,size"
     # Marked, or a spreadsheet would take some digests for numbers.
     assert row.startswith("exclude,,train,3,train/cat/3.png,cat,TS005,why,px-")
+    assert row.endswith(",1,8x8")
 
 
 def test_a_review_written_before_digests_were_marked_still_holds(pets, tmp_path):
@@ -73,7 +76,7 @@ def test_excluded_images_are_gone_and_listed_with_the_reason(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"), item("train", 0, "exclude"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 2, 0)
+    assert counts == (str(path), 2, 0, 0)
     keep = [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
     assert (after.train.images == pets.train.images[keep]).all()
     assert after.train.files == tuple(pets.train.files[row] for row in keep)
@@ -102,7 +105,7 @@ def test_what_is_kept_changes_nothing(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("test", 2, "keep"), item("train", 2, "keep"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 0, 0)
+    assert counts == (str(path), 0, 0, 0)
     assert after.fingerprint == pets.fingerprint
 
 
@@ -114,11 +117,52 @@ def test_an_image_that_one_finding_excludes_and_another_relabels_is_excluded(pet
     assert (counts.excluded, counts.relabelled, len(after.train)) == (1, 0, 11)
 
 
-def test_a_review_saved_by_a_spreadsheet_with_semicolons_and_a_mark_is_read(pets, tmp_path):
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_review_that_a_spreadsheet_has_saved_is_read(pets, tmp_path, between, mark):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"))], pets)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_text().replace(",", ";").encode())
+    text = path.read_text(encoding="utf-8-sig").replace(",", between)
+    path.write_bytes(mark + text.replace("\n", "\r\n").encode())
     assert apply_review(pets, path)[1].excluded == 1
+
+
+def test_a_spreadsheet_is_told_that_a_review_is_in_utf_8(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude", detail="Käfer"))], pets)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfaction,")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_review_in_another_encoding_names_the_format_to_save_in(pets, tmp_path, encoding):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude", detail="Käfer"))], pets)
+    path.write_bytes(path.read_text(encoding="utf-8-sig").encode(encoding))
+    with pytest.raises(InputError) as caught:
+        apply_review(pets, path)
+    assert str(caught.value) == (
+        f'{path}: not in UTF-8. Save it from the spreadsheet as "CSV UTF-8".'
+    )
+
+
+def test_rows_without_a_filled_cell_are_passed_over(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    path.write_text(path.read_text() + "," * (len(COLUMNS) - 1) + "\n , \n")
+    assert apply_review(pets, path)[1].excluded == 1
+
+
+def test_a_class_that_a_spreadsheet_took_for_a_number_is_known(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class="7"))], pets)
+
+    def named(*names: str) -> Splits:
+        return Splits("agents", replace(pets.train, class_names=names))
+
+    assert apply_review(named("001", "006", "007"), path)[0].train.labels[3] == 2
+    assert apply_review(named("007", "7", "cat"), path)[0].train.labels[3] == 1
+    with pytest.raises(InputError, match='new_class "7" is none of the 3 classes'):
+        apply_review(named("007", "07", "cat"), path)
 
 
 def test_images_without_files_are_named_by_split_and_row(tmp_path):
@@ -154,13 +198,13 @@ def test_images_without_files_are_named_by_split_and_row(tmp_path):
             'line 2: new_class "hors" is none of the 3 classes; did you mean "horse"?',
         ),
         (
-            {"row": "4"},
-            "line 2: train image 4 is not the one that was reviewed; the data set has changed "
+            {"file": "train/dog/4.png", "alike": "2"},
+            "line 2: train/dog/4.png is not the image that was reviewed; the data set has changed "
             "since, so write the review anew",
         ),
         (
-            {"row": "400"},
-            "line 2: train image 400 is not the one that was reviewed; the data set has changed "
+            {"pixels": "px-0123456789ab"},
+            "line 2: train/cat/3.png is not the image that was reviewed; the data set has changed "
             "since, so write the review anew",
         ),
     ],
@@ -172,6 +216,106 @@ def test_a_row_that_cannot_be_carried_out_is_told_with_its_line(pets, tmp_path, 
     with pytest.raises(InputError) as caught:
         apply_review(pets, path)
     assert str(caught.value) == f"{path}: {fault}."
+
+
+def without(pets: Splits, *rows: int) -> Splits:
+    """The training images after some of their files were deleted."""
+    keep = np.setdiff1d(np.arange(len(pets.train)), rows)
+    return replace(pets, train=pets.train.select(keep, split="train", with_left_out=True))
+
+
+def renamed(pets: Splits, row: int, name: str) -> Splits:
+    files = list(pets.train.files)
+    files[row] = name
+    return replace(pets, train=replace(pets.train, files=tuple(files)))
+
+
+def test_a_review_holds_when_other_files_come_and_go(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    after, counts = apply_review(without(pets, 0, 2), path)
+    assert counts.excluded == 1
+    assert "train/cat/3.png" not in after.train.files
+    assert len(after.train) == 9
+
+
+def test_a_renamed_image_is_known_by_its_pixels(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    after, counts = apply_review(renamed(pets, 3, "train/cat/whiskers.png"), path)
+    assert counts[1:] == (1, 0, 0)
+    assert "train/cat/whiskers.png" not in after.train.files
+
+
+def test_rows_whose_file_is_gone_count_as_done_and_are_told(pets, tmp_path, caplog):
+    path = tmp_path / "review.csv"
+    out = [item("train", row, "exclude") for row in (3, 4, 5)]
+    write_review(path, [finding(*out)], pets)
+    after, counts = apply_review(without(pets, 3, 4), path)
+    assert counts == (str(path), 1, 0, 2)
+    assert len(after.train) == 9
+    assert caplog.messages == [
+        f"{path}: train/cat/3.png and 1 more are gone, so their rows count as done."
+    ]
+
+
+def test_a_copy_that_was_deleted_by_hand_does_not_cost_the_other_one(pets, tmp_path):
+    images = pets.train.images.copy()
+    images[6] = images[3]
+    pets = replace(pets, train=replace(pets.train, images=images))
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 6, "exclude"), item("train", 1, "exclude"))], pets)
+    after, counts = apply_review(without(pets, 6), path)
+    assert counts[1:] == (1, 0, 1)
+    assert "train/cat/3.png" in after.train.files
+    # Where both copies are there and neither has the name, it cannot be told which was meant.
+    with pytest.raises(InputError, match=r"line 2: train/cat/6.png is not the image that was"):
+        apply_review(renamed(pets, 6, "train/cat/new.png"), path)
+
+
+def test_a_review_of_another_data_set_is_refused_as_a_whole(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    other = Splits("others", replace(part("train", 9), files=tuple(f"{n}.png" for n in range(9))))
+    with pytest.raises(InputError) as caught:
+        apply_review(other, path)
+    assert str(caught.value) == (
+        f"{path}: none of the images that it names is there. It is of another data set, or all of "
+        "it was done by hand: leave it out."
+    )
+
+
+def test_a_review_of_images_of_another_size_says_which_size_it_needs(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], pets)
+    smaller = replace(pets, train=replace(pets.train, images=pets.train.images[:, ::2, ::2].copy()))
+    with pytest.raises(InputError) as caught:
+        apply_review(smaller, path)
+    assert str(caught.value) == (
+        f"{path}: it was written for images of 8x8 pixels, and these have 4x4; set size = 8, or "
+        "write it anew."
+    )
+
+
+def test_a_review_without_the_newer_columns_still_holds(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"), item("train", 4, "exclude"))], pets)
+    rows = [line.rsplit(",", 2)[0] for line in path.read_text().splitlines()]
+    path.write_text("\n".join(rows))
+    assert apply_review(pets, path)[1][1:] == (2, 0, 0)
+    assert apply_review(without(pets, 4), path)[1][1:] == (1, 0, 1)
+    with pytest.raises(InputError, match=r"line 3: train/dog/4.png is not the image that was"):
+        apply_review(renamed(pets, 4, "train/dog/rex.png"), path)
+
+
+def test_images_without_files_are_known_by_their_pixels_too(tmp_path):
+    plain = Splits("pets", part("train", 12, files=False))
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "exclude"))], plain)
+    after, _ = apply_review(without(plain, 0), path)
+    assert after.train.left_out[-1].file == "train[2]"
+    with pytest.raises(InputError, match="is not the image that was reviewed"):
+        apply_review(without(plain, 3), path)
 
 
 def test_an_image_with_two_new_classes_is_refused(pets, tmp_path):
@@ -194,6 +338,6 @@ def test_a_review_that_is_not_there_or_has_no_columns_is_told(pets, tmp_path):
         apply_review(pets, tmp_path / "other.csv")
     assert str(caught.value) == (
         f"{tmp_path / 'other.csv'}: no column action, new_class, split, row, pixels; expected "
-        "action, new_class, split, row, file, class, finding, detail, pixels in the first line, "
-        "as --write-review writes them."
+        "action, new_class, split, row, file, class, finding, detail, pixels, alike, size in the "
+        "first line, as --write-review writes them."
     )

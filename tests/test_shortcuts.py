@@ -3,7 +3,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from tinyscope.inspection.shortcuts import associations, name_patterns, property_shortcuts
+from tinyscope.inspection import shortcuts
+from tinyscope.inspection.shortcuts import associations, property_shortcuts
 
 NAMES = ("cat", "dog", "owl", "bee")
 LABELS = np.repeat(np.arange(4), 250)
@@ -114,6 +115,19 @@ def test_a_value_that_chance_explains_is_not_reported() -> None:
     assert each[:3] == ("mode", "L", "cat")
 
 
+def test_a_value_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> None:
+    # "other" is 90% of the images, and 96% of those with a border, which a third of them have.
+    labels = np.repeat([0, 1], [3000, 27_000])
+    border = np.where(np.arange(30_000) % 1000 < np.where(labels == 0, 130, 350), 2.0, 0.0)
+    names = ("airplane", "other")
+    assert (labels[border == 2] == 1).mean() > 0.95
+    assert found({"border": border}, labels=labels, names=names) == []
+    # What hardly any airplane has gives the others away all the same.
+    border[(labels == 0) & (np.arange(30_000) % 100 > 0)] = 0
+    (each,) = found({"border": border}, labels=labels, names=names)
+    assert each[:3] == ("border", "2", "other")
+
+
 def test_a_value_that_classes_share_is_not_reported() -> None:
     assert found(categorical={"format": np.where(LABELS < 2, "PNG", "JPEG")}) == []
 
@@ -133,6 +147,21 @@ def test_several_values_of_one_class_are_one_shortcut() -> None:
     (each,) = found(categorical={"software": rolls})
     assert each[:3] == ("software", "roll 0, roll 1, roll 2 and 2 more", "cat")
     assert len(each.rows) == 250
+
+
+def test_values_of_single_images_are_one_value_and_no_shortcut(monkeypatch) -> None:
+    rows, table = [], shortcuts._table
+
+    def counted(*given) -> np.ndarray:
+        rows.append(len(table(*given)))
+        return table(*given)
+
+    monkeypatch.setattr(shortcuts, "_table", counted)
+    times = [f"12:{row:04}" if row < 250 else f"roll {row % 2}" for row in range(1000)]
+    (each,) = measured(categorical={"time": times})
+    assert (each.class_name, each.auc) == ("cat", 1.0)
+    assert found(categorical={"time": times}) == []
+    assert max(rows) == 3, "one each for two rolls, and one for all times"
 
 
 def test_a_class_that_lies_above_all_others_is_found_with_its_limit() -> None:
@@ -193,30 +222,8 @@ def test_the_order_is_that_of_the_properties() -> None:
     assert [each.property for each in shortcuts] == ["b", "c", "a"]
 
 
-def test_a_prefix_of_file_names_is_found_and_running_numbers_are_not() -> None:
-    files = [f"train/{NAMES[label]}/IMG_{row:04}.png" for row, label in enumerate(LABELS)]
-    assert set(name_patterns(files, LABELS, NAMES)) == {"IMG_#"}
-    files[250:500] = [f"train/dog/scan-{row}-2.png" for row in range(250)]
-    patterns = name_patterns(files, LABELS, NAMES)
-    (each,) = found(categorical={"file name": patterns})
-    assert each[:3] == ("file name", "scan-#-#", "dog")
-
-
-def test_file_names_that_spell_the_class_are_no_shortcut() -> None:
-    files = [f"{NAMES[label].upper()}.{row}.jpg" for row, label in enumerate(LABELS)]
-    patterns = name_patterns(files, LABELS, NAMES)
-    assert set(patterns) == {"*.#"}
-    assert found(categorical={"file name": patterns}) == []
-
-
 def test_digits_have_no_shortcut_in_their_ink() -> None:
     digits = load_digits()
     ink = {"brightness": digits.data.mean(1), "contrast": digits.data.std(1)}
     names = tuple(map(str, range(10)))
     assert property_shortcuts(digits.target, names, numeric=ink, categorical={}) == []
-
-
-def test_a_class_whose_name_is_part_of_all_file_names_is_no_exception():
-    files = [f"train-{n}.png" for n in range(4)]
-    patterns = name_patterns(files, np.array([0, 0, 1, 1]), ("train", "whale"))
-    assert patterns.tolist() == ["train-#"] * 4

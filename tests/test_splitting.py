@@ -190,7 +190,8 @@ def test_a_class_of_copies_alone_is_named_with_its_reason():
     source.images[source.labels == 1] = 7
     assert fault(DataError, Splits("noise", source)) == (
         'noise: class "class 1" has 4 images, of which only 1 is no copy; at least 3 are needed, '
-        "one each for training, validation and test. Add images or remove the class."
+        "one each for training, validation and test. Add images or remove the class. If they are "
+        "shots of one scene, cut them yourself into train/, val/ and test/."
     )
 
 

@@ -188,6 +188,7 @@ def test_an_augmentation_is_judged_by_the_inspection_with_its_figures():
         (40, "valid", "because"),
         (40, "costly", "found"),
         (5, "costly", "because"),
+        (15, "unclear", "because"),
     ],
 )
 def test_a_dose_is_judged_by_a_larger_harmless_or_a_smaller_harmful_one(amount, verdict, expected):

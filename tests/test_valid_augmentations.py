@@ -216,34 +216,64 @@ EFFECT = ClassEffect("6", 40, 1.0, 0.0, -1.0, (-1.0, -0.9), "9", 1.0, 0.7)
 
 
 @pytest.mark.parametrize(
-    ("kept", "alike", "trained", "verdict"),
+    ("kept", "best", "alike", "trained", "verdict"),
     [
-        (0.95, None, None, "valid"),
-        (0.95, EFFECT, None, "invalid"),
-        (0.3, None, None, "invalid"),
-        (0.7, None, (-0.01, (-0.02, 0.0)), "valid"),
-        (0.7, None, (-0.03, (-0.04, -0.02)), "costly"),
-        (0.7, None, (-0.03, (-0.08, 0.02)), "valid"),
-        (0.7, None, (-0.09, (-0.1, -0.08)), "costly"),
-        (0.3, None, (0.02, (0.01, 0.03)), "valid"),
-        (0.3, None, (0.0, (-0.01, 0.01)), "costly"),
-        (0.3, None, (-0.09, (-0.1, -0.08)), "invalid"),
+        (0.95, 1.0, None, None, "valid"),
+        (0.95, 1.0, EFFECT, None, "invalid"),
+        (0.3, 0.4, None, None, "invalid"),
+        (0.3, 0.7, None, None, "unclear"),
+        (0.7, 0.8, None, (-0.01, (-0.02, 0.0)), "valid"),
+        (0.7, 0.8, None, (-0.03, (-0.04, -0.02)), "costly"),
+        (0.7, 0.8, None, (-0.03, (-0.08, 0.02)), "valid"),
+        (0.7, 0.8, None, (-0.09, (-0.1, -0.08)), "costly"),
+        (0.3, 0.4, None, (0.02, (0.01, 0.03)), "valid"),
+        (0.3, 0.4, None, (0.0, (-0.01, 0.01)), "costly"),
+        (0.3, 0.4, None, (-0.09, (-0.1, -0.08)), "invalid"),
+        (0.3, 0.4, None, (-0.09, (-0.14, -0.04)), "costly"),
+        (0.3, 0.4, None, (-0.09, (-0.2, 0.02)), "costly"),
+        (0.3, 0.7, None, (-0.09, (-0.1, -0.08)), "costly"),
+        (0.3, 0.7, None, (-0.09, (-0.2, 0.02)), "unclear"),
+        (0.3, 0.7, None, (0.02, (0.01, 0.03)), "valid"),
     ],
 )
-def test_the_verdict_follows_from_the_figures(kept, alike, trained, verdict) -> None:
-    assert _verdict(kept, alike, trained)[0] == verdict
+def test_the_verdict_follows_from_the_figures(kept, best, alike, trained, verdict) -> None:
+    assert _verdict(kept, (0.2, best), alike, trained)[0] == verdict
 
 
 def test_reasons_are_sentences_with_figures() -> None:
-    assert _verdict(0.95, EFFECT, None)[1] == (
+    assert _verdict(0.95, (0.9, 1.0), EFFECT, None)[1] == (
         "70% of 6 now look like 9, as certainly as its own images"
     )
-    assert _verdict(0.95, None, None)[1] == "that is 95% of the skill"
-    assert _verdict(0.3, None, None)[1] == "with 30% of the skill left, they are unlike any image"
-    assert _verdict(0.7, None, (-0.031, (-0.04, -0.022)))[1] == (
+    assert _verdict(0.95, (0.9, 1.0), None, None)[1] == "that is 95% of the skill"
+    assert _verdict(0.3, (0.2, 0.4), None, None)[1] == (
+        "with 30% of the skill left, they are unlike any image"
+    )
+    assert _verdict(0.5, (-0.1, 0.9), None, None)[1] == (
+        "that is 50% of the skill left (95% interval 0% to 90%), too few images to tell"
+    )
+    assert _verdict(0.7, (0.6, 0.8), None, (-0.031, (-0.04, -0.022)))[1] == (
         "training with the change moves the accuracy on unchanged images by -3.1 points, at the "
         "same cost (95% interval -4.0 to -2.2)"
     )
+
+
+def test_a_few_images_do_not_make_a_change_invalid(monkeypatch) -> None:
+    """Of twelve held-out images five are lost: with as few, half of the skill tells little."""
+    judge = valid_augmentations._Judge.__new__(valid_augmentations._Judge)
+    judge.held_out = textures(12)
+    judge.labels, judge.names = judge.held_out.labels, judge.held_out.class_names
+    judge.rows = np.arange(12)
+    judge.network = None
+    judge.before = np.eye(4, dtype=np.float32)[judge.labels]
+    judge.right = np.ones(12, bool)
+    judge.accuracy, judge.chance = 1.0, 0.25
+    after = np.eye(4, dtype=np.float32)[np.where(np.arange(12) < 6, judge.labels, 0)]
+    monkeypatch.setattr(judge, "_answers", lambda network, images: after)
+    flip = augmentations(12, 12, 1)[0]
+    judgement = judge._judged(flip)
+    assert judgement.kept < valid_augmentations.UNLIKE
+    assert judgement.verdict == "unclear"
+    assert judgement.reason.endswith("too few images to tell.")
 
 
 def test_changes_of_large_images_are_named_and_drawn_at_their_own_size(

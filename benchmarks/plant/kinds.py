@@ -160,7 +160,7 @@ KINDS = (
 SMALL_CLASS = Kind("small class", "TS013", ("TS014",), "", {})
 """Planted by `fault_set`, one a class."""
 
-SHORTCUT = Kind("shortcut", "TS016", (), "", {})
-"""Planted by `shortcuts`, one a class, in many of its images."""
+SHORTCUT = Kind("shortcut", "TS016", ("TS018",), "", {})
+"""Planted by `shortcuts`, one a class, in many of its images; what is in file names is TS018's."""
 
 BY_NAME = {kind.name: kind for kind in (*KINDS, SMALL_CLASS, SHORTCUT)}

@@ -84,7 +84,7 @@ def _reader(folder: Path) -> ModuleType:
     """The module that reads such a folder."""
     from tinyscope.data import hub_parquet, image_folder
 
-    return hub_parquet if hub_parquet.shards_in(folder) else image_folder
+    return hub_parquet if hub_parquet.holds_shards(folder) else image_folder
 
 
 def _named(name: str) -> Splits:

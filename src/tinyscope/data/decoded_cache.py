@@ -52,7 +52,7 @@ def decode_found(
     """The splits of a source as arrays, from the cache where it was decoded before.
 
     Args:
-        found: what lies there; a change of a file's size or time voids what was kept.
+        found: what lies there; a change of a file's size or times voids what was kept.
         origin: the folder of the source.
         size: the side that was asked for, which `choose` goes by too.
         choose: called when there is nothing in the cache.
@@ -237,9 +237,10 @@ def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
 
 
 def _stamps(files: Iterable[str | Path], origin: Path) -> Iterator[bytes]:
-    """What the pixels depend on: the decoder, and each file's path, size and time of change.
+    """What the pixels depend on: the decoder, and each file's path, size and times of change.
 
-    And whether it may be read; paths within the origin, however that was spelled.
+    And whether it may be read; paths within the origin, however that was spelled. Of the two times
+    the inode's changes too where two files of one size and age are exchanged by renaming them.
     """
     yield str(DECODER_VERSION).encode()
     for path in files:
@@ -247,7 +248,8 @@ def _stamps(files: Iterable[str | Path], origin: Path) -> Iterator[bytes]:
         try:
             state = os.stat(path)
             readable = os.access(path, os.R_OK)
-            yield os.fsencode(f"{name} {state.st_size} {state.st_mtime_ns} {readable}")
+            times = f"{state.st_mtime_ns} {state.st_ctime_ns}"
+            yield os.fsencode(f"{name} {state.st_size} {times} {readable}")
         except OSError:  # gone or out of reach: its image will be left out
             yield os.fsencode(name) + b" ?"
 

@@ -18,6 +18,7 @@ import numpy as np
 from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
+from tinyscope.data.file_tree import files_below
 from tinyscope.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -34,8 +35,28 @@ _BATCH_BYTES = 16 << 20  # of encoded images in memory at once
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The parquet files of a folder or of its sub-folders, sorted; empty where it has none."""
-    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("*/*.parquet"))
+    """The parquet files of a folder or of its sub-folders, sorted; empty where it has none.
+
+    Of its sub-folders where it has none itself, or none whose name tells a split and they do.
+    Hidden ones, such as the `._train.parquet` that some systems leave beside a file, are passed
+    over.
+    """
+    beside, below = (
+        sorted(path for path in folder.glob(pattern) if not _is_hidden(path.relative_to(folder)))
+        for pattern in ("*.parquet", "*/*.parquet")
+    )
+    if not beside or (any(map(_named, below)) and not any(map(_named, beside))):
+        return below
+    return beside
+
+
+def holds_shards(folder: Path) -> bool:
+    """Whether a folder is to be read as shards: a table may lie beside the images of a folder, too.
+
+    It is where the name of a parquet file tells a split, or where there is no image file.
+    """
+    paths = shards_in(folder)
+    return any(map(_named, paths)) or bool(paths and not files_below(folder, "", []))
 
 
 def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Splits:
@@ -137,6 +158,16 @@ class _Images:
                 raise _damaged(shard.path, error) from None
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _named(path: Path) -> re.Match[str] | None:
+    """The split that a shard's name tells, and of how many shards; None where it tells none."""
+    named = re.match(r"([a-z]+)(?:-\d+-of-(\d+))?\b", path.name)
+    return named if named and named[1] in _SPLITS else None
+
+
 def _by_split(folder: Path) -> dict[str, list[Path]]:
     """The shards of each split that has any, "train" first."""
     paths = shards_in(folder)
@@ -146,8 +177,8 @@ def _by_split(folder: Path) -> dict[str, list[Path]]:
         raise DataError(f"{folder.name}/: shards in {names}. Give the path of one of them.")
     found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
     for path in paths:
-        named = re.match(r"([a-z]+)(?:-\d+-of-(\d+))?\b", path.name)
-        if not named or named[1] not in _SPLITS:
+        named = _named(path)
+        if not named:
             raise DataError(
                 f"{path}: the name tells no split. Expected train-00000-of-00001.parquet, "
                 "validation-… or test-…."

@@ -1,8 +1,9 @@
 """A folder of class folders, with or without train, validation and test folders around them.
 
-Where a folder holds `train/` and no other folder but `val/`, `validation/` or `valid/` and `test/`,
-its class folders lie inside of those; otherwise its own folders are the classes. Images may lie
-deeper below a class folder. Classes are sorted by name as strings, images by their path.
+Where a folder holds `train/` and no other folder but `val/` and `test/`, its class folders lie
+inside of those; otherwise its own folders are the classes (`split_folders` knows other names of
+splits). Images may lie deeper below a class folder. Classes are sorted by name as strings, images
+by their path.
 """
 
 import os
@@ -16,16 +17,10 @@ from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
 from tinyscope.data.file_tree import contents, files_below
+from tinyscope.data.split_folders import split_folders
 from tinyscope.errors import DataError, nearest
 
 _VERBS = {"train": "train on", "validation": "validate on", "test": "test on"}
-_SPLITS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 IN_NO_CLASS = "in no class folder"
 """Why a file that lies beside the class folders is left out."""
 
@@ -48,7 +43,8 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
     Raises:
         DataError: no images, one class, a class with too few images, classes that differ in case
             only, a class to validate or test on that the training images lack, folders beside
-            `train/` that are no splits. All faults that are seen before decoding are in one line.
+            `train/` that are no splits, folders that look like splits by other names. All faults
+            that are seen before decoding are in one line.
     """
     there = found(folder, trainable=trainable)
     train = there.parts[0]
@@ -71,7 +67,7 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     source = f"{folder.resolve().name}/"
     classes: dict[str, dict[str, list[str]]] = {}
     odd: dict[str, list[LeftOut]] = {}
-    for split, below in _split_folders(folder, source).items():
+    for split, below in split_folders(folder, source).items():
         odd[split] = []
         classes[split] = _classes(folder, below, odd[split])
     class_names = tuple(sorted(classes["train"]))
@@ -120,31 +116,6 @@ def _encoded(
     labels = np.array([k for k, _ in rows], np.int64)
     files = tuple(map(_printable, names))
     return Encoded(split, files, labels, lambda: (folder / name for name in names))
-
-
-def _split_folders(folder: Path, source: str) -> dict[str, str]:
-    """Where each split lies below the folder, "train" first; "" where the folder has no splits."""
-    names, _ = contents(folder, "", [])
-    splits = [name for name in names if name.casefold() in _SPLITS]
-    others = [name for name in names if name.casefold() not in _SPLITS]
-    roles = [_SPLITS[name.casefold()] for name in splits]
-    listed = " and ".join(f"{name}/" for name in splits)
-    if not splits or (others and len(set(roles)) == 1) or (others and "train" not in roles):
-        return {"train": ""}  # a class may be called "train", or "valid" beside "invalid"
-    if others:
-        raise DataError(
-            f"{source}: beside {listed} lies {others[0]}/, which is no split. Move it away, or put "
-            "all classes into one folder."
-        )
-    if "train" not in roles:
-        raise DataError(f"{source}: found {listed} but no train/.")
-    if len(set(roles)) < len(roles):
-        raise DataError(f"{source}: {listed} are not one folder a split. Leave one of each.")
-    return {role: name for role, name in sorted(zip(roles, splits, strict=True), key=_order)}
-
-
-def _order(role_and_name: tuple[str, str]) -> int:
-    return ["train", "validation", "test"].index(role_and_name[0])
 
 
 def _classes(folder: Path, below: str, odd: list[LeftOut]) -> dict[str, list[str]]:

@@ -1,8 +1,10 @@
-"""Review files: what a person decided about single images, as a table that is read back."""
+"""Review files: what a person decided about single images, as a table that is read back.
 
-import csv
-import hashlib
-import io
+A data set goes on while it is reviewed: files come, go and are renamed. An image is therefore found
+by its name and by its pixels, and by its pixels alone where no other image had the same ones.
+"""
+
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
-from tinyscope.errors import InputError, StorageError, nearest
-from tinyscope.files import write_text
+from tinyscope.data.review_table import Rows, read_rows, write_rows
+from tinyscope.data.reviewed_images import ReviewedImages
+from tinyscope.errors import InputError, nearest
 
-COLUMNS = ("action", "new_class", "split", "row", "file", "class", "finding", "detail", "pixels")
 ACTIONS = ("keep", "exclude", "relabel")
 
 
@@ -27,13 +29,15 @@ class ReviewCounts(NamedTuple):
     """Training and validation images that were taken out."""
     relabelled: int
     """Training and validation images that were given another class."""
+    gone: int = 0
+    """Rows that were to change an image which is there no more: they count as done."""
 
 
 EXCLUDED = "excluded by review"
 """How the reason begins for which an image is left out by a review."""
-_MARK = "px-"  # or spreadsheets take digests for numbers, as of 123456789012 and 12345678e901
 
 NOT_REVIEWED = ReviewCounts("", 0, 0)
+_log = logging.getLogger(__name__)
 
 
 def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Splits) -> int:
@@ -53,16 +57,14 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
     Raises:
         StorageError: it cannot be written.
     """
-    parts = {part.split: part for part in splits.parts()}
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    count = 0
+    parts = {part.split: ReviewedImages(part) for part in splits.parts()}
+    rows = []
     for finding in findings:
         for item in finding["items"]:
             if not item["action"]:
                 continue
-            table.writerow(
+            images = parts[item["split"]]
+            rows.append(
                 [
                     item["action"],
                     item["new_class"],
@@ -72,12 +74,11 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
                     item["class"],
                     finding["code"],
                     item["detail"],
-                    _MARK + pixels_digest(parts[item["split"]].images[item["row"]]),
+                    *images.known_by(item["row"]),
                 ]
             )
-            count += 1
-    write_text(path, text.getvalue())
-    return count
+    write_rows(path, rows)
+    return len(rows)
 
 
 def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts]:
@@ -85,78 +86,128 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
 
     Only images that are learnt from or chosen by are changed. A test image is never: what it is
     examined by has to be changed in the data set itself, where everyone sees it. Excluded images
-    are listed in `left_out`.
+    are listed in `left_out`. Rows about files that are there no more count as done, which a line in
+    the log says.
 
     Args:
         splits: as loaded, not cut yet.
-        path: of a review file; columns beyond "action", "new_class", "split", "row" and "pixels"
-            are not read.
+        path: of a review file; of its columns "class" alone is not read.
 
     Raises:
-        InputError: the file is not there, or a row cannot be carried out: all such rows in one
-            line, the first three of them told.
+        InputError: the file is not there, is no table in UTF-8, was written for images of another
+            size or of another data set, or a row cannot be carried out: all such rows in one line,
+            the first three of them told.
+        StorageError: it cannot be read.
     """
-    parts = {part.split: part for part in splits.parts()}
-    decided, faults = _decisions(_rows(Path(path)), parts)
-    if faults:
-        more = f" ({len(faults) - 3} more rows like these)" if len(faults) > 3 else ""
-        raise InputError(f"{path}: {'; '.join(faults[:3])}{more}.")
+    parts = {part.split: ReviewedImages(part) for part in splits.parts()}
+    rows = read_rows(Path(path))
+    _check_size(path, rows, parts)
+    review = _Review(parts)
+    for line, row in rows:
+        review.take(line, row)
+    if review.faults:
+        more = f" ({len(review.faults) - 3} more rows like these)" if len(review.faults) > 3 else ""
+        raise InputError(f"{path}: {'; '.join(review.faults[:3])}{more}.")
+    if gone := review.gone:
+        if not review.decided and not any(_is_there(row, parts) for _, row in rows):
+            raise InputError(
+                f"{path}: none of the images that it names is there. It is of another data set, or "
+                "all of it was done by hand: leave it out."
+            )
+        are = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+        _log.warning("%s: %s%s gone, so their rows count as done.", path, gone[0], are)
     excluded = relabelled = 0
     changed = {}
-    for split, part in parts.items():
-        of_split = {row: choice for (where, row), choice in decided.items() if where == split}
-        gone = {row: why for row, (label, why) in of_split.items() if label is None}
+    for split, images in parts.items():
+        of_split = {row: why for (where, row), why in review.decided.items() if where == split}
+        out = {row: why for row, (label, why) in of_split.items() if label is None}
         given = {row: label for row, (label, _) in of_split.items() if label is not None}
-        excluded += len(gone)
+        excluded += len(out)
         relabelled += len(given)
-        changed[split] = _changed(part, gone, given) if of_split else part
-    counts = ReviewCounts(str(path), excluded, relabelled)
+        changed[split] = _changed(images.part, out, given) if of_split else images.part
+    counts = ReviewCounts(str(path), excluded, relabelled, len(gone))
     return Splits(splits.name, **changed), counts
 
 
-def pixels_digest(image: np.ndarray) -> str:
-    """12 hexadecimal digits of an image's pixels, by which a review knows it again."""
-    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()[:12]
+class _Review:
+    """What the rows of a review come to.
 
+    Attributes:
+        decided: by split and row, the label that an image is given (None to exclude it), and why.
+        faults: what is wrong with rows, as phrases.
+        gone: names of images that are there no more.
+    """
 
-Decided = dict[tuple[str, int], tuple[int | None, str]]
-"""By split and row: the label that an image is given (None to exclude it), and why."""
+    def __init__(self, parts: Mapping[str, ReviewedImages]) -> None:
+        self.parts = parts
+        self.decided: dict[tuple[str, int], tuple[int | None, str]] = {}
+        self.faults: list[str] = []
+        self.gone: list[str] = []
 
-
-def _decisions(
-    rows: Iterable[tuple[int, dict[str, str]]], parts: Mapping[str, ImageDataset]
-) -> tuple[Decided, list[str]]:
-    """What is to be done, and what is wrong with rows of the file, as phrases."""
-    decided: Decided = {}
-    faults = []
-    for line, row in rows:
+    def take(self, line: int, row: dict[str, str]) -> None:
+        """Adds a row of the file."""
         try:
-            place, choice = _decision(row, parts)
+            action = _action(row, self.parts)
+            if action == "keep":
+                return
+            split = row["split"].strip()
+            choice = _choice(action, row, self.parts[split].part.class_names)
+            place = self.parts[split].place(row)
         except ValueError as fault:
-            faults.append(f"line {line}: {fault}")
-            continue
-        if choice is None:
-            continue
-        known = decided.setdefault(place, choice)
+            self.faults.append(f"line {line}: {fault}")
+            return
+        if place is None:
+            self.gone.append(row.get("file") or f"{split} image {row['row']}")
+            return
+        known = self.decided.setdefault((split, place), choice)
         if known[0] != choice[0]:
             # Excluded by one finding and kept by another is excluded; two classes are a mistake.
             if None in (known[0], choice[0]):
-                decided[place] = known if known[0] is None else choice
+                self.decided[split, place] = known if known[0] is None else choice
             else:
-                faults.append(f"line {line}: {place[0]} image {place[1]} is given two classes")
-    return decided, faults
+                self.faults.append(f"line {line}: {split} image {place} is given two classes")
 
 
-def _decision(
-    row: dict[str, str], parts: Mapping[str, ImageDataset]
-) -> tuple[tuple[str, int], tuple[int | None, str] | None]:
-    action, split = row["action"].strip().casefold(), row["split"].strip()
+def _check_size(path: str | Path, rows: Rows, parts: Mapping[str, ReviewedImages]) -> None:
+    """Refuses a review of images of another size, of which no pixels can be known again.
+
+    Raises:
+        InputError: a row that changes an image is about such a one.
+    """
+    for _, row in rows:
+        images, then = parts.get(row["split"].strip()), row.get("size", "").strip()
+        if images is None or then in ("", images.size) or _asked(row) == "keep":
+            continue
+        width, _, height = then.partition("x")
+        way = f"set size = {width}, or write it anew" if width == height else "write it anew"
+        raise InputError(
+            f"{path}: it was written for images of {then} pixels, and these have {images.size}; "
+            f"{way}."
+        )
+
+
+def _is_there(row: Mapping[str, str], parts: Mapping[str, ReviewedImages]) -> bool:
+    images = parts.get(row["split"].strip())
+    return images is not None and images.named(row) is not None
+
+
+def _asked(row: Mapping[str, str]) -> str:
+    return row["action"].strip().casefold()
+
+
+def _action(row: Mapping[str, str], parts: Mapping[str, ReviewedImages]) -> str:
+    """What a row asks for.
+
+    Raises:
+        ValueError: it is no action, or not for an image of that split.
+    """
+    action, split = _asked(row), row["split"].strip()
     if action not in ACTIONS:
         guess = nearest(action, ACTIONS)
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise ValueError(f'action "{row["action"]}" is none of {", ".join(ACTIONS)}{hint}')
     if action == "keep":
-        return (split, 0), None
+        return action
     if split not in parts:
         raise ValueError(f'there are no images of split "{split}", only {", ".join(parts)}')
     if split == "test":
@@ -164,23 +215,30 @@ def _decision(
             f"{action} of a test image; a review never changes what a model is examined by, so "
             'write "keep", or change the data set itself'
         )
-    part = parts[split]
-    place = int(row["row"]) if row["row"].strip().isdigit() else -1
-    reviewed = row["pixels"].strip().removeprefix(_MARK)
-    if not 0 <= place < len(part) or pixels_digest(part.images[place]) != reviewed:
-        raise ValueError(
-            f"{split} image {row['row']} is not the one that was reviewed; the data set has "
-            "changed since, so write the review anew"
-        )
-    why = f"{EXCLUDED}: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
+    return action
+
+
+def _choice(
+    action: str, row: Mapping[str, str], class_names: tuple[str, ...]
+) -> tuple[int | None, str]:
+    """The label that a row gives (None to exclude the image), and why.
+
+    Raises:
+        ValueError: there is no such class.
+    """
     if action == "exclude":
-        return (split, place), (None, why)
+        why = f"{EXCLUDED}: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
+        return None, why
     name = row["new_class"].strip()
-    if name not in part.class_names:
-        guess = nearest(name, part.class_names)
+    if name not in class_names and name.isdecimal():
+        # A spreadsheet takes "007" for a number and saves 7.
+        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
+        name = same[0] if len(same) == 1 else name
+    if name not in class_names:
+        guess = nearest(name, class_names)
         hint = f'; did you mean "{guess}"?' if guess else ""
-        raise ValueError(f'new_class "{name}" is none of the {len(part.class_names)} classes{hint}')
-    return (split, place), (part.class_names.index(name), "")
+        raise ValueError(f'new_class "{name}" is none of the {len(class_names)} classes{hint}')
+    return class_names.index(name), ""
 
 
 def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, int]) -> ImageDataset:
@@ -194,30 +252,3 @@ def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, in
     keep = np.setdiff1d(np.arange(len(part)), list(gone))
     kept = part.select(keep, split=part.split, with_left_out=True)
     return replace(kept, left_out=(*part.left_out, *taken))
-
-
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
-    """Line numbers and cells of a review file."""
-    needed = ("action", "new_class", "split", "row", "pixels")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f'There is no review file {path}. "tinyscope data D --write-review {path.name}" '
-            "writes one."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: {error}") from None
-    # A spreadsheet of some countries saves with semicolons.
-    head = text.partition("\n")[0]
-    table = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
-    missing = [name for name in needed if name not in (table.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} in the first "
-            "line, as --write-review writes them."
-        )
-    return [
-        (table.line_num, {key: value or "" for key, value in row.items() if isinstance(key, str)})
-        for row in table
-    ]

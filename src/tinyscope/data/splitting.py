@@ -171,12 +171,15 @@ def _check(dataset: ImageDataset, in_class: Counter[int], shares: dict[str, floa
         return
     images = dataset.counts()[few[0]]
     has = f"{images} image{'' if images == 1 else 's'}"
+    way = ""
     if images >= needed:
         distinct = in_class[few[0]]
         has += f", of which only {distinct} {'is no copy' if distinct == 1 else 'are no copies'}"
+        # Shots of a camera that never moves are near copies; only their owner can part them.
+        way = " If they are shots of one scene, cut them yourself into train/, val/ and test/."
     sides = "training, validation and test" if needed == 3 else f"training and {next(iter(shares))}"
     others = f" ({len(few) - 1} more like it)" if len(few) > 1 else ""
     raise DataError(
         f'{dataset.source}: class "{dataset.class_names[few[0]]}" has {has}; at least {needed} are '
-        f"needed, one each for {sides}. Add images or remove the class{others}."
+        f"needed, one each for {sides}. Add images or remove the class{others}.{way}"
     )

@@ -120,5 +120,12 @@ CHECKS: dict[str, Check] = {
         "They make images look like another class, or like none.",
         "Leave them out of the recipe.",
     ),
+    "TS018": Check(
+        "File names of a kind that one class has alone",
+        "note",
+        "No model sees a file name, but such classes often come from sources of their own, and "
+        "their pictures then differ in more than the class.",
+        "Look whether the class's pictures were made, cut or saved in another way.",
+    ),
 }
 """By code, in the order of a page. A code never changes its meaning; new ones follow."""

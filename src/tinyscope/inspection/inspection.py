@@ -30,6 +30,7 @@ from tinyscope.inspection.copy_checks import copy_checks
 from tinyscope.inspection.file_checks import file_checks
 from tinyscope.inspection.findings import as_findings
 from tinyscope.inspection.learnt import learn, untrained
+from tinyscope.inspection.name_checks import name_check
 from tinyscope.inspection.picture_checks import picture_checks
 from tinyscope.inspection.shortcut_checks import shortcut_check
 from tinyscope.inspection.shown import samples, sheet_entries, shown
@@ -38,7 +39,7 @@ from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
 
 FORMAT = 1
-VERSION = 5  # raised with every change that can change a summary; voids what is kept
+VERSION = 6  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _looked_at(
         outcomes |= picture_checks(splits, properties)
         outcomes |= class_checks(splits, exploration["balance"])
         outcomes["TS016"] = shortcut_check(splits, facts, properties)
+        outcomes["TS018"] = name_check(splits.train, as_files=bool(facts))
     learnt = untrained()
     if training:
         with stage("asking small networks"):

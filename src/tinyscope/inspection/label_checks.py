@@ -30,7 +30,10 @@ def label_check(
             learnt
             if part is splits.train
             else label_errors(
-                part.labels, probabilities[part.split], mislabelled=learnt.mislabelled
+                part.labels,
+                probabilities[part.split],
+                mislabelled=learnt.mislabelled,
+                unjudged=learnt.unjudged,
             )
         )
         rows = np.flatnonzero(errors.wrong)
@@ -41,7 +44,8 @@ def label_check(
         table += _confused(part, errors)
     names = splits.train.class_names
     few = learnt.unjudged
-    left = f" Too few images to judge: {', '.join(names[k] for k in few)}." if len(few) else ""
+    listed = ", ".join(names[k] for k in few)
+    left = f" Too few training images to judge, in any split: {listed}." if len(few) else ""
     return Outcome(
         items=items,
         summary=f"Probably wrong, {'; '.join(shares)}.{left}{f' {told}' if told else ''}",

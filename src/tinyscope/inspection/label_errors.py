@@ -42,7 +42,7 @@ class LabelErrors:
         suggested: int64 (N,): the likeliest class other than the given one.
         mislabelled: float64 (K, K): of the images that are of a class (row), the share that is
             labelled as each class (column); rows sum to 1.
-        unjudged: int64 (M,): the classes, ascending, with too few images to tell.
+        unjudged: int64 (M,): the classes, ascending, of which there are too few images to tell.
     """
 
     suspicion: np.ndarray
@@ -58,7 +58,11 @@ class LabelErrors:
 
 
 def label_errors(
-    labels: np.ndarray, probabilities: np.ndarray, *, mislabelled: np.ndarray | None = None
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    mislabelled: np.ndarray | None = None,
+    unjudged: np.ndarray | None = None,
 ) -> LabelErrors:
     """Judges every label by what networks say that were not trained on it.
 
@@ -81,6 +85,8 @@ def label_errors(
             (`out_of_sample.OutOfSample.judging`).
         mislabelled: float (K, K), of a larger split that was labelled in the same way, such as the
             training images' where test images are judged; found out from the labels where None.
+        unjudged: int (M,), the classes that cannot be judged, of that larger split; where None,
+            those with fewer than ten images if the matrix is found out from them, else none.
 
     Raises:
         DataError: the two arrays are not of the same images, or there is no image, or one class.
@@ -100,6 +106,9 @@ def label_errors(
         raise DataError(f"{given} for {len(labels)} labels; expected {fault}.")
     counts = np.bincount(labels, minlength=classes)
     by_label = [np.flatnonzero(labels == k) for k in range(classes)]
+    if unjudged is None:
+        few = (counts > 0) & (counts < (_FEWEST if mislabelled is None else 0))
+        unjudged = np.flatnonzero(few)
     if mislabelled is None:
         mislabelled = _settled(probabilities, by_label)
     suspicion = np.zeros(len(labels))
@@ -109,7 +118,6 @@ def label_errors(
         suspicion[rows] = 1 - true[:, k]
         true[:, k] = -1
         suggested[rows] = true.argmax(1)
-    unjudged = np.flatnonzero((counts > 0) & (counts < _FEWEST))
     suspicion[np.isin(labels, unjudged)] = 0
     return LabelErrors(suspicion, suspicion > LIKELY, suggested, mislabelled, unjudged)
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyscope.inspection.shortcuts import Shortcut
+from tinyscope.inspection.shortcuts import PURE, Shortcut, is_pure
 
 _PIECE = 2**22  # values of images that are read at a time
 _BLOCK = 2**26  # digests that are held at a time: 256 MB
 _FEWEST = 10  # images with the same mark; fewer teach a model little
-_PURE = 0.9  # share of them that are of one class
+_AGREEING = 0.9  # share of them that agree in a pixel of the mark; and of its pixels in an image
 _TOLD = 0.95  # or: area under the ROC curve of "carries the mark" for the class
 _P_VALUE = 1e-6  # by chance, after Bonferroni's correction for all cells, patterns and classes
 _NEAR = 8  # levels; a pixel next to the mark that is no further off continues it
@@ -27,11 +27,15 @@ _OUTSIDE = 0.5  # share that agrees just outside; what fades out slowly is a bac
 _OTHERS, _COMMON = 2000, 0.25  # images of other classes; share of them that has a mark's pixel
 _CONTINUES = 0.8  # share of the pixels around that look like the mark: then it is a background
 _MOST_MARKS = 20
+_SAME = 0.5  # share of the images, above which two cells are of one thing
 _TEMPLATE = 200  # images that a mark's outline is taken from
 
 _GAP = 1.5  # factor by which a level is rarer or more frequent than its neighbours
 _ROUGH = 0.05  # share of the pixels that lies on such levels
 _LEVELS_AUC = 0.99
+
+
+_Cell = tuple[slice, slice]
 
 
 class _Mark(NamedTuple):
@@ -101,46 +105,76 @@ def shared_marks(
 
 def _tells(inside: int, carriers: int, own: int, total: int) -> bool:
     elsewhere = (carriers - inside) / max(total - own, 1)
-    return inside >= _PURE * carriers or (1 + inside / own - elsewhere) / 2 >= _TOLD
+    pure = is_pure(np.asarray(inside), np.asarray(carriers), np.asarray(own), total)
+    return bool(pure) or (1 + inside / own - elsewhere) / 2 >= _TOLD
+
+
+class _Looked(NamedTuple):
+    """What images that share a cell agree on around it, whether that is a mark or not."""
+
+    label: int
+    area: np.ndarray
+    """bool (H, W)."""
+    template: np.ndarray
+    """uint8 (H, W, C): of the images' middle one at each pixel."""
+    members: np.ndarray
+    """bool (N,): the images."""
+
+    def is_of(self, label: int, part: np.ndarray | _Cell, rows: np.ndarray) -> bool:
+        """Whether a part of the picture touches the area and most of these images are members."""
+        return self.label == label and bool(
+            self.area[part].any() and self.members[rows].mean() > _SAME
+        )
+
+    def is_again(self, label: int, cell: _Cell, rows: np.ndarray, pixels: np.ndarray) -> bool:
+        """Whether another cell, with these images and pixels, would show the same area again."""
+        return (
+            self.is_of(label, cell, rows)
+            and len(rows) > _SAME * self.members.sum()
+            and bool((self.template[cell] == pixels).all())
+        )
 
 
 def _marks(images: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[_Mark]:
     """Marks, those of most images first, each once."""
     from scipy import ndimage
 
-    known: list[tuple[_Mark, np.ndarray]] = []
-
-    def is_known(part: np.ndarray) -> bool:
-        return any(
-            mark.label == label and mark.area[part].any() and np.isin(rows, members).mean() > 0.5
-            for mark, members in known
-        )
-
+    marks: list[_Looked] = []
+    # A plain background is shared cell by cell by about the same images: it is looked at once.
+    refused: list[_Looked] = []
     for label, row, column, rows in _shared_cells(images, labels, classes):
-        cell = np.zeros(images.shape[1:3], bool)
-        cell[row : row + 2, column : column + 2] = True
-        if is_known(cell):
-            continue
+        cell = np.s_[row : row + 2, column : column + 2]
         own = rows[labels[rows] == label]
+        if any(mark.is_of(label, cell, rows) for mark in marks):
+            continue
+        if any(each.is_again(label, cell, rows, images[own[0]][cell]) for each in refused):
+            continue
         pixels = images[_spread(own, _TEMPLATE)]
         template = np.sort(pixels, axis=0)[len(pixels) // 2]
         agreement = (pixels == template).all(3).mean(0)
-        parts, _ = ndimage.label(agreement >= _PURE)
+        parts, _ = ndimage.label(agreement >= _AGREEING)
         area = (parts == parts[row, column]) & (parts > 0)
+        members = np.zeros(len(images), bool)
+        members[rows] = True
+        looked = _Looked(label, area, template, members)
         around = ndimage.binary_dilation(area, np.ones((3, 3))) & ~area
-        if not _SMALLEST <= area.sum() <= _LARGEST * area.size:
-            continue
-        if agreement[around].mean() > _OUTSIDE or is_known(area):
-            continue
-        others = np.flatnonzero(labels != label)
-        elsewhere = images[_spread(others, _OTHERS)][:, area]
-        common = (elsewhere == template[area]).all(2).mean() if len(others) else 1.0
-        if common > _COMMON:
+        if (
+            not _SMALLEST <= area.sum() <= _LARGEST * area.size
+            or agreement[around].mean() > _OUTSIDE
+            or any(mark.is_of(label, area, rows) for mark in marks)
+            or _is_common(images[_spread(np.flatnonzero(labels != label), _OTHERS)], looked)
+        ):
+            refused.append(looked)
             continue
         nearest = ndimage.distance_transform_edt(~area, return_distances=False, return_indices=True)
-        mark = _Mark(label, area, around, template[tuple(nearest)])
-        known.append((mark, rows))
-        yield mark
+        marks.append(looked)
+        yield _Mark(label, area, around, template[tuple(nearest)])
+
+
+def _is_common(others: np.ndarray, looked: _Looked) -> bool:
+    """Whether images of other classes have the colours of an area at its place, too."""
+    same = (others[:, looked.area] == looked.template[looked.area]).all(2)
+    return not len(others) or float(same.mean()) > _COMMON
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
@@ -181,7 +215,7 @@ def _shared_cells(
             tests += counts.size
             label = counts.argmax(1)
             most = counts[np.arange(len(label)), label]
-            for each in np.flatnonzero(most >= _PURE * _FEWEST).tolist():
+            for each in np.flatnonzero(most >= PURE * _FEWEST).tolist():
                 own = int(in_class[label[each]])
                 if not _tells(int(most[each]), int(lengths[each]), own, count):
                     continue
@@ -236,7 +270,7 @@ def _carriers(images: np.ndarray, marks: Sequence[_Mark]) -> list[np.ndarray]:
             inside = (pixels[:, mark.area] == mark.template[mark.area]).all(2).mean(1)
             apart = pixels[:, mark.around].astype(np.int16) - mark.template[mark.around]
             outside = (np.abs(apart) <= _NEAR).all(2).mean(1)
-            carries[number, start : start + piece] = (inside >= _PURE) & (outside < _CONTINUES)
+            carries[number, start : start + piece] = (inside >= _AGREEING) & (outside < _CONTINUES)
     return [np.flatnonzero(each) for each in carries]
 
 

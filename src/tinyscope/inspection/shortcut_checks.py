@@ -9,7 +9,7 @@ from tinyscope.data.file_facts import FileFacts
 from tinyscope.data.image_quality import ImageProperties
 from tinyscope.inspection.findings import Item, Outcome, Place
 from tinyscope.inspection.pixel_shortcuts import odd_levels, shared_marks
-from tinyscope.inspection.shortcuts import associations, name_patterns, property_shortcuts
+from tinyscope.inspection.shortcuts import associations, property_shortcuts
 
 _OF_PIXELS = (
     *("brightness", "contrast", "colourfulness", "red", "green", "blue"),
@@ -80,7 +80,7 @@ def shortcut_check(
 def _of_files(
     train: ImageDataset, facts: FileFacts
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str | None]]]:
-    """Numbers and texts that stand in the headers and names of the files, by name."""
+    """Numbers and texts that stand in the headers of the files, by name."""
     at = facts.positions(train)
     width, height = facts.width[at].astype(float), facts.height[at].astype(float)
     numbers = {
@@ -92,7 +92,6 @@ def _of_files(
     texts: dict[str, list[str | None]] = {
         "file format": facts.format[at].tolist(),
         "colour mode": facts.mode[at].tolist(),
-        "file name": name_patterns(train.files, train.labels, train.class_names).tolist(),
     }
     for tag in ("Make", "Model", "Software", "DateTimeOriginal", "Orientation"):
         values = [facts.exif[position].get(tag) for position in at.tolist()]

@@ -17,7 +17,6 @@ accuracy beyond chance, 1 for always right):
 A class brightened by 30% stays within what is natural: `pixel_shortcuts.odd_levels` finds it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,7 +28,9 @@ AUC_LIMIT = 0.99
 """A property that orders a class before the rest this well is called a shortcut."""
 SKILL_LIMIT = 0.8
 """So is one that names the class this often beyond chance (0 chance, 1 always)."""
-_PURE = 0.9  # share of a value's images that are of one class
+PURE = 0.9
+"""Share of the images with a value that has to be of one class for the value to give it away."""
+_LIFT = 9.0  # odds of the class among them, over its odds among all images
 _FEWEST = 10  # images that carry a value; fewer teach a model little
 _P_VALUE = 1e-3  # by chance, after Bonferroni's correction for all values and classes
 _BINS = 64
@@ -51,6 +52,26 @@ class Shortcut(NamedTuple):
     rows: np.ndarray
     """int64, ascending: the images that carry it, those of other classes included; all images that
     have the property where it tells all classes apart."""
+
+
+def is_pure(inside: np.ndarray, carriers: np.ndarray, own: np.ndarray, total: int) -> np.ndarray:
+    """Whether images that carry something are of one class, and by far more so than all images are.
+
+    Nine in ten of them, and the odds of the class at least nine times those among all images: of a
+    class that is nine tenths of the data set, nine in ten would be by chance. Up to a class of half
+    of the images, the first says it all.
+
+    Args:
+        inside: int, images of the class that carry it; any shape that fits the next two.
+        carriers: int, images of all classes that carry it.
+        own: int, images of the class.
+        total: images.
+
+    Returns:
+        bool, of the common shape.
+    """
+    outside = carriers - inside
+    return (inside >= PURE * carriers) & (inside * (total - own) >= _LIFT * outside * own)
 
 
 class Association(NamedTuple):
@@ -109,10 +130,10 @@ def property_shortcuts(
     """The properties that give a class away.
 
     These are: a number that is above (or below) some value in one class and not in the others; a
-    value that at least ten images carry, nine in ten of them of one class, which chance hardly
-    explains (Fisher's exact test, corrected for the number of values and classes); a value that one
-    class carries and the others do not; and a property that tells all classes apart. To have no
-    value where others have one counts as a value.
+    value that at least ten images carry, nine in ten of them of one class (`is_pure`), which chance
+    hardly explains (Fisher's exact test, corrected for the number of values and classes); a value
+    that one class carries and the others do not; and a property that tells all classes apart. To
+    have no value where others have one counts as a value.
 
     Args:
         labels: int (N,), in 0 … K-1.
@@ -147,47 +168,21 @@ def property_shortcuts(
     return sorted(found, key=lambda each: order.index(each.property))
 
 
-def name_patterns(
-    files: Sequence[str], labels: np.ndarray, class_names: Sequence[str]
-) -> np.ndarray:
-    """What is left of the images' file names without running numbers, folders and endings.
+def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str | None]]:
+    """A number for each image's value, int64 (N,), and the values' names.
 
-    The name of the image's own class becomes "*": "cat.17.jpg" among cats and "dog.4.jpg" among
-    dogs are both "*.#", for a file name that spells the label is a habit and no shortcut.
-
-    Args:
-        files: N names, as in `ImageDataset.files`.
-        labels: int (N,), in 0 … K-1.
-        class_names: K names.
-
-    Returns:
-        str (N,).
+    Values of fewer than ten images, as exact times and serial numbers are, share one number and no
+    name: there may be as many of them as images, times classes.
     """
-    own = [re.compile(re.escape(name), re.IGNORECASE) for name in class_names]
-    stems = [re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0] for file in files]
-    plain = [re.sub(r"\d+", "#", stem) for stem in stems]
-    classes_of: dict[str, set[int]] = {}
-    for pattern, label in zip(plain, labels.tolist(), strict=True):
-        classes_of.setdefault(pattern, set()).add(label)
-    # What several classes share is no spelling of the label, though a class be called "train".
-    return np.array(
-        [
-            pattern
-            if len(classes_of[pattern]) > 1
-            else re.sub(r"\d+", "#", own[label].sub("*", stem))
-            for pattern, stem, label in zip(plain, stems, labels.tolist(), strict=True)
-        ]
-    )
-
-
-def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
-    """A number for each image's value, int64 (N,), and the values' names."""
     plain = np.array([_MISSING if text is None else str(text) for text in texts])
-    names, codes = np.unique(plain, return_inverse=True)
-    return codes.reshape(-1).astype(np.int64), names.tolist()
+    names, codes, counts = np.unique(plain, return_inverse=True, return_counts=True)
+    common = counts >= _FEWEST
+    numbers = np.where(common, np.cumsum(common) - 1, common.sum())
+    rest = [] if common.all() else [None]
+    return numbers[codes.reshape(-1)].astype(np.int64), [*names[common].tolist(), *rest]
 
 
-def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
+def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str | None]] | None:
     """Like `_codes`, of numbers of which there are few; else of "has one" and "has none"."""
     missing = np.isnan(values)
     numbers, codes = np.unique(values, return_inverse=True)
@@ -315,7 +310,7 @@ def _ranges(
 def _values(
     name: str,
     codes: np.ndarray,
-    texts: Sequence[str],
+    texts: Sequence[str | None],
     labels: np.ndarray,
     class_names: Sequence[str],
     tests: int,
@@ -325,8 +320,10 @@ def _values(
 
     counts = _table(codes, labels, len(class_names))
     carried, in_class, total = counts.sum(1), counts.sum(0), counts.sum()
-    told = (counts >= _PURE * carried[:, None]) | (_value_aucs(counts) >= AUC_LIMIT)
-    told &= (counts >= _PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    told = is_pure(counts, carried[:, None], in_class, int(total))
+    told |= _value_aucs(counts) >= AUC_LIMIT
+    told &= (counts >= PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    told &= np.array([text is not None for text in texts])[:, None]
     found = []
     for label in np.flatnonzero(told.any(0)).tolist():
         chosen = np.flatnonzero(told[:, label])
@@ -337,7 +334,7 @@ def _values(
         if not len(chosen):
             continue
         chosen = chosen[np.argsort(-carried[chosen], kind="stable")]
-        shown = [texts[code] for code in chosen[:_SHOWN].tolist()]
+        shown = [texts[code] or "" for code in chosen[:_SHOWN].tolist()]
         more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
         rows = np.flatnonzero(np.isin(codes, chosen))
         inside = int((labels[rows] == label).sum())

@@ -50,11 +50,11 @@ from tinyscope.training.trainer import train
 VALID = 0.9
 """Share of the skill that a valid change keeps without a second model."""
 UNLIKE = 0.6
-"""Share of the skill below which changed images are unlike any of the data."""
+"""Share of the skill below which, its 95% interval too, changed images are unlike any image."""
 COSTLY = 0.02
 """Fall of the accuracy on unchanged images, by training with the change, that is a cost."""
 HARMFUL = 0.05
-"""Such a fall, where less than `UNLIKE` of the skill is left, that makes a change invalid."""
+"""Such a fall, its 95% interval too, where less than `UNLIKE` is left: the change is invalid."""
 LOOKS_LIKE = 0.25
 """Share of a class's images that look like one other class, above which a change is invalid."""
 
@@ -97,7 +97,7 @@ class Judgement:
     settings: Mapping[str, Any]
     """Of a recipe; empty where no key switches it on."""
     verdict: str
-    """ "valid", "costly" or "invalid"."""
+    """ "valid", "costly", "invalid", or "unclear" where there are not enough images to tell."""
     reason: str
     """One sentence with the figures."""
     accuracy: float
@@ -264,13 +264,14 @@ class _Judge:
         answers = self._answers(self.network, changed(self.held_out.images, augmentation))
         right = answers.argmax(1) == self.labels
         test = mcnemar(right, self.right)
-        kept = (float(right.mean()) - self.chance) / (self.accuracy - self.chance)
+        skill = self.accuracy - self.chance
+        kept, low, high = (1 + each / skill for each in (test.difference, *test.interval))
         effects, closest = self._effects(answers)
         trained = None
         alike = closest is not None and augmentation.moves_pixels
         if not alike and not (kept >= VALID or (kept < UNLIKE and augmentation.moves_pixels)):
             trained = self._trained_with(augmentation)
-        verdict, why = _verdict(kept, closest if alike else None, trained)
+        verdict, why = _verdict(kept, (low, high), closest if alike else None, trained)
         return Judgement(
             name=augmentation.name,
             settings=augmentation.settings,
@@ -365,6 +366,7 @@ class _Judge:
 
 def _verdict(
     kept: float,
+    interval: tuple[float, float],
     alike: ClassEffect | None,
     trained: tuple[float, tuple[float, float]] | None,
 ) -> tuple[str, str]:
@@ -374,15 +376,24 @@ def _verdict(
             f"{alike.looks_like:.0%} of {alike.class_name} now look like {alike.taken_for}, as "
             "certainly as its own images"
         )
+    unlike = interval[1] < UNLIKE
+    left = f"{max(kept, 0):.0%} of the skill left"
+    few = f" (95% interval {max(interval[0], 0):.0%} to {interval[1]:.0%}), too few images to tell"
     if trained is None:
         if kept >= VALID:
             return "valid", f"that is {min(kept, 1):.0%} of the skill"
-        return "invalid", f"with {max(kept, 0):.0%} of the skill left, they are unlike any image"
+        if unlike:
+            return "invalid", f"with {left}, they are unlike any image"
+        return "unclear", f"that is {left}{few}"
     change, (low, high) = trained
     points = (
         f"training with the change moves the accuracy on unchanged images by {100 * change:+.1f} "
         f"points, at the same cost (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
-    if kept < UNLIKE and low <= 0:
-        return ("invalid" if change <= -HARMFUL else "costly"), points
-    return ("costly" if change <= -COSTLY and high < 0 else "valid"), points
+    if unlike and high <= -HARMFUL:
+        return "invalid", points
+    if change <= -COSTLY and high < 0:
+        return "costly", points
+    if kept >= UNLIKE or low > 0:
+        return "valid", points
+    return ("costly", points) if unlike else ("unclear", f"{points}; that is {left}{few}")

@@ -70,7 +70,7 @@ def measured(summary: Mapping[str, Any], key: str, amount: Any) -> Mapping[str, 
     """
     inspection = summary.get("inspection") or {}
     for row in inspection.get("augmentations") or ():
-        if row["recipe_key"] != key:
+        if row["recipe_key"] != key or row["verdict"] == "unclear":
             continue
         dose = _dose(key, row["name"])
         if row["verdict"] == "valid" and amount <= dose:

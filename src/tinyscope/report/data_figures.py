@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 CLASSES = 20
 """Classes up to which a figure shows all; of more, the ends of the range."""
 
-_VERDICTS = {"valid": ("o", COLOURS[2]), "costly": ("s", COLOURS[4]), "invalid": ("X", COLOURS[1])}
+_VERDICTS = {
+    "valid": ("o", COLOURS[2]),
+    "costly": ("s", COLOURS[4]),
+    "invalid": ("X", COLOURS[1]),
+    "unclear": ("D", INK),
+}
 """Marker and colour; what can be told by shape needs no colour."""
 
 

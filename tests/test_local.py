@@ -128,7 +128,10 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(world, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError) as told:
         run_study(STUDY, world, out=tmp_path / "file" / "s")
-    assert str(told.value) == f"{tmp_path / 'file' / 's'} cannot be written: Not a directory."
+    assert str(told.value) == (
+        f"{tmp_path / 'file' / 's'} cannot be a study's folder: Not a directory. Choose another "
+        "with --out."
+    )
 
 
 def test_a_budget_that_is_too_short_leaves_no_folder_behind(world, tmp_path):

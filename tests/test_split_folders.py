@@ -83,6 +83,12 @@ def test_folders_that_hold_the_same_folders_are_no_classes(photos):
     )
 
 
+def test_many_folders_that_hold_the_same_folders_are_classes(photos):
+    """Five kinds of birds, each sorted by year."""
+    names = [f"{kind}/{year}" for kind in "abcde" for year in ("2023", "2024")]
+    assert found(photos, *names) == {"train": ""}
+
+
 def test_two_alike_among_other_folders_are_enough(photos):
     names = [f"{part}/{name}" for part in ("old", "new") for name in ("cat", "dog", "owl")]
     assert fault(photos, *names, "more").startswith(

@@ -23,6 +23,7 @@ _ADDED = {"set", "seg", "split", "data", "dataset", "images", "imgs", "folder"}
 """Words that stand beside a split's name: "train_set", "seg_test", "images-val"."""
 
 _SHOWN = 2  # folders that are named
+_MOST_SPLITS = 4  # more folders than these are classes, each sorted by year, say
 
 
 def split_folders(folder: Path, source: str) -> dict[str, str]:
@@ -87,11 +88,13 @@ def _packed(folder: Path, name: str, role: str) -> str:
 
 
 def _refuse_splits_by_other_names(folder: Path, names: list[str], source: str) -> None:
-    """Refuses folders that hold the same two or more folders and no image beside them.
+    """Refuses a few folders that hold the same two or more folders and no image beside them.
 
     Raises:
         DataError: there are such; as classes they would say nothing of what is on the images.
     """
+    if len(names) > _MOST_SPLITS:
+        return
     alike: dict[frozenset[str], list[str]] = {}
     for name in names:
         inside = _folders_only(folder / name)

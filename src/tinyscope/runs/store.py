@@ -37,9 +37,9 @@ def check_folder(folder: Path) -> None:
         there = {entry.name for entry in folder.iterdir()}
     except FileNotFoundError:
         return
-    except NotADirectoryError:
-        raise StorageError(f"{folder} is a file. Choose a folder with --out.") from None
     except OSError as error:
+        if os.path.isfile(folder):
+            raise StorageError(f"{folder} is a file. Choose a folder with --out.") from None
         raise StorageError(
             f"{folder} cannot be a study's folder: {error.strerror}. Choose another with --out."
         ) from None

@@ -111,4 +111,26 @@ def test_a_report_says_what_a_review_file_changed(tmp_path, uninspected):
         "A review file (<i>mine</i>.csv) took out 12 images and gave 3 another class before "
         "anything was learnt."
     ) in words
+    assert "more image" not in words
     assert "review file" not in words_of(uninspected)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_says_how_many_reviewed_images_are_test_images_and_stayed(uninspected):
+    def told(count):
+        data = uninspected["data"]
+        review = ReviewCounts("review.csv", 12, 3, count)._asdict()
+        return words_of({**uninspected, "data": {**data, "review": review}})
+
+    assert (
+        "before anything was learnt. 4 more images that it names are test images and stayed as "
+        "they are, because a review never changes what a model is examined by."
+    ) in told(4)
+    assert "1 more image that it names is a test image and stayed as it is, because" in told(1)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_summary_from_before_reviewed_test_images_were_counted_is_still_a_page(uninspected):
+    review = {"file": "review.csv", "excluded": 12, "relabelled": 3}
+    words = words_of({**uninspected, "data": {**uninspected["data"], "review": review}})
+    assert "gave 3 another class before anything was learnt." in words

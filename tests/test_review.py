@@ -73,7 +73,7 @@ def test_excluded_images_are_gone_and_listed_with_the_reason(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"), item("train", 0, "exclude"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 2, 0)
+    assert counts == (str(path), 2, 0, 0)
     keep = [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
     assert (after.train.images == pets.train.images[keep]).all()
     assert after.train.files == tuple(pets.train.files[row] for row in keep)
@@ -102,7 +102,7 @@ def test_what_is_kept_changes_nothing(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("test", 2, "keep"), item("train", 2, "keep"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 0, 0)
+    assert counts == (str(path), 0, 0, 0)
     assert after.fingerprint == pets.fingerprint
 
 
@@ -112,6 +112,25 @@ def test_an_image_that_one_finding_excludes_and_another_relabels_is_excluded(pet
     write_review(path, [finding(wrong), finding(item("train", 4, "exclude"))], pets)
     after, counts = apply_review(pets, path)
     assert (counts.excluded, counts.relabelled, len(after.train)) == (1, 0, 11)
+
+
+def test_images_that_were_cut_to_be_test_images_stay_as_they_are_and_are_counted(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    uncut = Splits("pets", pets.train)
+    tested = uncut.train.select(np.array([1, 4]), split="test")
+    rows = [item("train", row, "exclude") for row in (1, 3)]
+    rows += [item("train", row, "relabel", new_class="horse") for row in (4, 6)]
+    write_review(path, [finding(*rows), finding(item("train", 1, "exclude"))], uncut)
+    after, counts = apply_review(uncut, path, tested=tested)
+    assert counts == (str(path), 1, 1, 2)
+    assert after.test is tested
+    learnt = [0, 2, 5, 6, 7, 8, 9, 10, 11]
+    assert (after.train.images == uncut.train.images[learnt]).all()
+    assert after.train.labels.tolist() == [0, 2, 2, 2, 1, 2, 0, 1, 2]
+    assert [entry.file for entry in after.train.left_out] == [
+        "train/cat/torn.png",
+        "train/cat/3.png",
+    ]
 
 
 def test_a_review_saved_by_a_spreadsheet_with_semicolons_and_a_mark_is_read(pets, tmp_path):

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,9 @@ class ReviewCounts(NamedTuple):
     """Training and validation images that were taken out."""
     relabelled: int
     """Training and validation images that were given another class."""
+    of_test: int = 0
+    """Images that it excludes or relabels and that stayed as they are: they were cut from the
+    training images to be test images."""
 
 
 EXCLUDED = "excluded by review"
@@ -80,7 +83,9 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
     return count
 
 
-def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts]:
+def apply_review(
+    splits: Splits, path: str | Path, *, tested: ImageDataset | None = None
+) -> tuple[Splits, ReviewCounts]:
     """The data set without the images that a review excludes, and with the classes that it gives.
 
     Only images that are learnt from or chosen by are changed. A test image is never: what it is
@@ -91,6 +96,9 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
         splits: as loaded, not cut yet.
         path: of a review file; columns beyond "action", "new_class", "split", "row" and "pixels"
             are not read.
+        tested: the test split that `splitting.complete` cuts from these very images, for a data set
+            that has none. It is the test split of what is returned, and none of its images, nor
+            any with the same pixels, is in another split. What the review says of them is counted.
 
     Raises:
         InputError: the file is not there, or a row cannot be carried out: all such rows in one
@@ -101,22 +109,33 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
     if faults:
         more = f" ({len(faults) - 3} more rows like these)" if len(faults) > 3 else ""
         raise InputError(f"{path}: {'; '.join(faults[:3])}{more}.")
-    excluded = relabelled = 0
-    changed = {}
+    cut = set() if tested is None else {pixels_digest(image) for image in tested.images}
+    excluded = relabelled = of_test = 0
+    changed = {} if tested is None else {"test": tested}
     for split, part in parts.items():
+        apart = _rows_with(part, cut)
         of_split = {row: choice for (where, row), choice in decided.items() if where == split}
-        gone = {row: why for row, (label, why) in of_split.items() if label is None}
-        given = {row: label for row, (label, _) in of_split.items() if label is not None}
+        of_test += len(apart & of_split.keys())
+        ours = {row: choice for row, choice in of_split.items() if row not in apart}
+        gone = {row: why for row, (label, why) in ours.items() if label is None}
+        given = {row: label for row, (label, _) in ours.items() if label is not None}
         excluded += len(gone)
         relabelled += len(given)
-        changed[split] = _changed(part, gone, given) if of_split else part
-    counts = ReviewCounts(str(path), excluded, relabelled)
+        changed[split] = _changed(part, gone, given, apart)
+    counts = ReviewCounts(str(path), excluded, relabelled, of_test)
     return Splits(splits.name, **changed), counts
 
 
 def pixels_digest(image: np.ndarray) -> str:
     """12 hexadecimal digits of an image's pixels, by which a review knows it again."""
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()[:12]
+
+
+def _rows_with(part: ImageDataset, digests: Set[str]) -> set[int]:
+    """The rows of the images whose pixels have one of these digests."""
+    if not digests:
+        return set()
+    return {row for row in range(len(part)) if pixels_digest(part.images[row]) in digests}
 
 
 Decided = dict[tuple[str, int], tuple[int | None, str]]
@@ -183,15 +202,19 @@ def _decision(
     return (split, place), (part.class_names.index(name), "")
 
 
-def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, int]) -> ImageDataset:
-    labels = part.labels.copy()
-    for row, label in given.items():
-        labels[row] = label
-    part = replace(part, labels=labels)
-    if not gone:
+def _changed(
+    part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, int], apart: Set[int]
+) -> ImageDataset:
+    """A split without the rows `gone`, which are listed as left out, and `apart`, which are not."""
+    if given:
+        labels = part.labels.copy()
+        for row, label in given.items():
+            labels[row] = label
+        part = replace(part, labels=labels)
+    if not gone and not apart:
         return part
     taken = [LeftOut(part.name_of(row), why) for row, why in gone.items()]
-    keep = np.setdiff1d(np.arange(len(part)), list(gone))
+    keep = np.setdiff1d(np.arange(len(part)), [*gone, *apart])
     kept = part.select(keep, split=part.split, with_left_out=True)
     return replace(kept, left_out=(*part.left_out, *taken))
 

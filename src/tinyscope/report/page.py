@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyscope.data.review import NOT_REVIEWED
 from tinyscope.files import write_text
 from tinyscope.report import figures
 from tinyscope.report.beside_published import curve_rows, differences, figure_rows, mistakes
@@ -101,7 +102,14 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
         {**one, "processor": one["machine"].get("device_name", one["machine"]["cpu"])}
         for one in summary["environments"]
     ]
-    known = {"study": study, "environments": environments, "variations": variations}
+    data = summary["data"]
+    review = {**NOT_REVIEWED._asdict(), **data["review"]}
+    known = {
+        "study": study,
+        "data": {**data, "review": review},
+        "environments": environments,
+        "variations": variations,
+    }
     return {**dict.fromkeys(later, ()), **summary, **known}
 
 

@@ -3,11 +3,16 @@ import numpy as np
 from tinyscope.evaluation.choice import Candidate, choose
 
 
-def candidate(name, accuracies, *, parameters=100, right=None, seeds=None):
+def candidate(name, accuracies, *, parameters=100, right=None, seeds=None, diverged=()):
     answers = np.zeros(200, bool)
     answers[: round(200 * (accuracies[0] if right is None else right))] = True
     return Candidate(
-        name, parameters, seeds or tuple(range(len(accuracies))), tuple(accuracies), answers
+        name,
+        parameters,
+        seeds or tuple(range(len(accuracies))),
+        tuple(accuracies),
+        answers,
+        diverged,
     )
 
 
@@ -88,4 +93,80 @@ def test_a_single_variation_leaves_nothing_to_choose():
     assert choose([candidate("a", [0.5])]).reason == (
         "“a” is the only variation of the study, so there was nothing to choose; its validation "
         "accuracy is 50.00%."
+    )
+
+
+def test_a_variation_of_which_a_training_diverged_is_passed_over_and_the_reason_says_so():
+    hot = candidate("hot", [0.10, 0.95, 0.95], diverged=(0,))
+    warm = candidate("warm", [0.6, 0.6, 0.6])
+    choice = choose([hot, candidate("calm", [0.65, 0.66, 0.64]), warm])
+    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert choice.reason.startswith(
+        "Of the variations whose training did not diverge, “calm” has the highest mean validation "
+        "accuracy over 3 seeds: 65.00%, 5.00 points above “warm”. “hot” has 66.67%, but its "
+        "training with seed 0 diverged. "
+    )
+
+
+def test_the_only_sound_variation_is_called_that():
+    hot = candidate("hot", [0.7, 0.9, 0.2], diverged=(1, 2))
+    choice = choose([hot, candidate("calm", [0.5, 0.5, 0.5])])
+    assert choice.reason.startswith(
+        "“calm” is the only variation whose training did not diverge; its mean validation accuracy "
+        "over 3 seeds is 50.00%. “hot” has 60.00%, but its training with seeds 1 and 2 diverged. "
+    )
+
+
+def test_a_diverged_variation_that_is_behind_anyway_is_compared_like_any_other():
+    hot = candidate("hot", [0.1, 0.1], diverged=(0, 1))
+    choice = choose([hot, candidate("calm", [0.5, 0.5])])
+    assert choice.reason.startswith(
+        "“calm” has the highest mean validation accuracy over 2 seeds: 50.00%, 40.00 points above "
+        "“hot”. "
+    )
+
+
+def test_where_every_variation_diverged_one_whose_lowest_seed_did_not_is_recommended_with_a_word():
+    ships = candidate("ships", [0.5, 0.1], diverged=(1,))
+    lost = candidate("lost", [0.1, 0.9], diverged=(0,))
+    choice = choose([lost, ships])
+    assert (choice.variation, choice.diverged) == ("ships", False)
+    assert choice.reason.startswith(
+        "“ships” is the only variation whose training with seed 0 did not diverge; its mean "
+        "validation accuracy over 2 seeds is 30.00%. “lost” has 50.00%, but its training with seed "
+        "0 diverged. The training of “ships” with seed 1 diverged; the one that ships, with seed "
+        "0, did not. "
+    )
+
+
+def test_where_every_lowest_seed_diverged_nothing_can_be_recommended():
+    hot = candidate("hot", [0.1, 0.9], diverged=(0,))
+    choice = choose([candidate("hotter", [0.1, 0.1], diverged=(0, 1)), hot])
+    assert (choice.variation, choice.diverged) == ("hot", True)
+    assert choice.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” has the highest mean validation accuracy over 2 seeds: 50.00%."
+    )
+    single = choose([candidate("hot", [0.1], diverged=(0,))])
+    assert single.diverged
+    assert single.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” has a validation accuracy of 10.00%."
+    )
+
+
+def test_without_validation_images_the_first_that_did_not_diverge_is_given():
+    hot = Candidate("hot", 9, (0,), (), None, (0,))
+    calm = Candidate("calm", 9, (0,), (), None)
+    choice = choose([hot, calm])
+    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert choice.reason == (
+        "The study keeps no validation images, so nothing was chosen: “calm” is its first "
+        "variation whose training did not diverge. The test images are never used to choose."
+    )
+    lost = choose([hot])
+    assert (lost.variation, lost.diverged) == ("hot", True)
+    assert lost.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” is the study's first variation."
     )

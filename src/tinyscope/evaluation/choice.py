@@ -20,6 +20,8 @@ class Candidate(NamedTuple):
     """Validation accuracy of each seed, or empty where the study keeps no validation images."""
     right: np.ndarray | None
     """bool (N,): the lowest seed's answers to the validation images; None without them."""
+    diverged: tuple[int, ...] = ()
+    """Those of the seeds with which the training diverged."""
 
 
 class Choice(NamedTuple):
@@ -34,25 +36,27 @@ class Choice(NamedTuple):
     """Variations whose lowest seed answers the validation images neither better nor worse."""
     comparisons: tuple[Comparison, ...]
     """The recommended variation against every other on the validation images."""
+    diverged: bool
+    """Whether the training of the run that ships diverged, as with every other variation: then
+    nothing can be recommended, and the reason says so."""
 
 
 def choose(candidates: Sequence[Candidate]) -> Choice:
     """The variation with the highest mean validation accuracy over its seeds.
 
-    Equal means go to fewer parameters, then to the study's order. Without validation images nothing
-    is chosen: the first variation is given, and the reason says so.
+    Equal means go to fewer parameters, then to the study's order. Variations of which a training
+    diverged come after all others, and last those whose lowest seed did: their accuracy is a matter
+    of when they were cut off. Without validation images nothing is chosen: the first variation is
+    given, of those that stand first in this respect, and the reason says so.
 
     Args:
         candidates: at least one, in the study's order.
     """
-    first = candidates[0]
     if any(candidate.right is None for candidate in candidates):
-        reason = (
-            f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
-            "first variation. The test images are never used to choose."
-        )
-        return Choice(first.variation, first.seeds[0], reason, (), ())
-    ranked = sorted(candidates, key=lambda one: (-_mean(one), one.parameters))
+        first = min(candidates, key=_unsound)
+        reason = _unchosen(first, candidates)
+        return Choice(first.variation, first.seeds[0], reason, (), (), _lost(first))
+    ranked = sorted(candidates, key=lambda one: (_unsound(one), -_mean(one), one.parameters))
     best = ranked[0]
     right = {one.variation: one.right for one in candidates if one.right is not None}
     comparisons = against(best.variation, compare_all(right))
@@ -63,7 +67,17 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
         reason=_reason(ranked, comparisons),
         cannot_be_told_apart_from=tuple(level),
         comparisons=tuple(comparisons),
+        diverged=_lost(best),
     )
+
+
+def _unsound(candidate: Candidate) -> int:
+    """0 where no training diverged, 2 where that of the run that ships did, else 1."""
+    return 2 if _lost(candidate) else min(1, len(candidate.diverged))
+
+
+def _lost(candidate: Candidate) -> bool:
+    return candidate.seeds[0] in candidate.diverged
 
 
 def _mean(candidate: Candidate) -> float:
@@ -82,6 +96,34 @@ def _joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {_joined([str(seed) for seed in seeds])}"
+
+
+def _nothing_sound(best: Candidate) -> str:
+    return (
+        f"Nothing can be recommended: every training with {_seeds(best.seeds[:1])}, the one that "
+        "ships, diverged."
+    )
+
+
+def _not_diverged(best: Candidate) -> str:
+    """What keeps the best, and those that it is compared with, from being passed over."""
+    which = f" with {_seeds(best.seeds[:1])}" if best.diverged else ""
+    return f"whose training{which} did not diverge"
+
+
+def _unchosen(first: Candidate, candidates: Sequence[Candidate]) -> str:
+    """Why this one is given where the study keeps no validation images."""
+    if _lost(first):
+        return f"{_nothing_sound(first)} {_quoted(first)} is the study's first variation."
+    of_those = "" if first is candidates[0] else f" {_not_diverged(first)}"
+    return (
+        f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
+        f"first variation{of_those}. The test images are never used to choose."
+    )
+
+
 def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> str:
     best = ranked[0]
     over = (
@@ -89,12 +131,46 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
         if len(best.seeds) == 1
         else f"mean validation accuracy over {len(best.seeds)} seeds"
     )
+    if _lost(best):
+        has = f"the highest {over}:" if len(ranked) > 1 else f"a {over} of"
+        return f"{_nothing_sound(best)} {_quoted(best)} has {has} {_mean(best):.2%}."
+    sentences = _lead(ranked, over)
+    if best.diverged:
+        sentences.append(
+            f"The training of {_quoted(best)} with {_seeds(best.diverged)} diverged; the one that "
+            f"ships, with {_seeds(best.seeds[:1])}, did not."
+        )
+    if comparisons:
+        sentences += _judged(best, ranked, comparisons)
+    return " ".join(sentences)
+
+
+def _lead(ranked: Sequence[Candidate], over: str) -> list[str]:
+    """By how much the best is ahead, and what was passed over for it."""
+    best = ranked[0]
     if len(ranked) == 1:
-        return (
+        return [
             f"{_quoted(best)} is the only variation of the study, so there was nothing to choose; "
             f"its {over} is {_mean(best):.2%}."
-        )
-    second = ranked[1]
+        ]
+    passed: list[Candidate] = []
+    rivals: list[Candidate] = []
+    for one in ranked[1:]:
+        over_it = _unsound(one) > _unsound(best) and _mean(one) >= _mean(best)
+        (passed if over_it else rivals).append(one)
+    told = [
+        f"{_quoted(one)} has {_mean(one):.2%}, but its training with {_seeds(one.diverged)} "
+        "diverged."
+        for one in passed
+    ]
+    if not rivals:
+        return [
+            f"{_quoted(best)} is the only variation {_not_diverged(best)}; its {over} is "
+            f"{_mean(best):.2%}.",
+            *told,
+        ]
+    second = max(rivals, key=_mean)
+    among = f"Of the variations {_not_diverged(best)}, " if passed else ""
     if _mean(best) > _mean(second):
         gap = 100 * (_mean(best) - _mean(second))
         lead = (
@@ -108,7 +184,7 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
             f"{_quoted(best)} and {_quoted(second)} share the highest {over}, {_mean(best):.2%}; "
             f"{_quoted(best)} is taken because {why}."
         )
-    return " ".join([lead, *_judged(best, ranked, comparisons)])
+    return [among + lead, *told]
 
 
 def _judged(

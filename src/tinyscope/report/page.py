@@ -106,6 +106,7 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
     review = {**NOT_REVIEWED._asdict(), **data["review"]}
     known = {
         "study": study,
+        "recommended": {"diverged": False, **summary["recommended"]},
         "data": {**data, "review": review},
         "environments": environments,
         "variations": variations,

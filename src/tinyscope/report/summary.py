@@ -18,7 +18,7 @@ from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
-from tinyscope.report.limits import limits
+from tinyscope.report.limits import DIVERGED, limits
 from tinyscope.report.pictures import Album
 from tinyscope.report.study_checks import study_findings
 from tinyscope.report.suggestions import suggestions
@@ -253,6 +253,7 @@ def _candidate(runs: Sequence[Run], validation: Sequence[Evaluation] | None) -> 
         seeds=tuple(run.seed for run in runs),
         accuracies=tuple(one.accuracy for one in validation or ()),
         right=None if validation is None else validation[0].right,
+        diverged=tuple(run.seed for run in runs if run.result["stopped"] == DIVERGED),
     )
 
 
@@ -275,6 +276,7 @@ def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dic
         "model": chosen["model"],
         "run": chosen["runs"][0]["name"],
         "reason": choice.reason,
+        "diverged": choice.diverged,
         "cannot_be_told_apart_from": list(choice.cannot_be_told_apart_from),
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],

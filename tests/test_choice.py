@@ -54,19 +54,43 @@ def test_runners_up_that_chance_could_explain_are_named():
     assert choice.variation == "best"
     assert choice.cannot_be_told_apart_from == ("near",)
     assert choice.reason == (
-        "“best” has the highest validation accuracy: 80.00%, 0.50 points above “near”. On the same "
-        "200 validation images it is better than “far” by more than chance explains and cannot be "
-        "told apart from “near”. “near” is smaller (50 parameters against 1,234) and a fair choice "
+        "“best” has the highest validation accuracy: 80.00%, 0.50 points above “near”. Of the runs "
+        "with seed 0, on the same 200 validation images, that of “best” is better than that of "
+        "“far” by more than chance explains and cannot be told apart from that of “near”. “near” "
+        "is smaller (50 parameters against 1,234) and a fair choice "
         "where size matters."
     )
 
 
-def test_a_clear_winner_is_said_to_be_better_than_all():
-    choice = choose([candidate("a", [0.5, 0.5]), candidate("b", [0.9, 0.9])])
-    assert choice.reason == (
+def test_a_clear_winner_is_said_to_be_better_where_all_seeds_agree():
+    a, b, c = candidate("a", [0.5, 0.5]), candidate("b", [0.9, 0.9]), candidate("c", [0.6, 0.6])
+    assert choose([a, b]).reason == (
         "“b” has the highest mean validation accuracy over 2 seeds: 90.00%, 40.00 points above "
-        "“a”. On the same 200 validation images it is better than every other variation by more "
-        "than chance explains."
+        "“a”. Of the runs with seed 0, on the same 200 validation images, that of “b” is better "
+        "than that of “a” by more than chance explains. The other seed agrees: “b” is better than "
+        "“a”."
+    )
+    assert choose([a, b, c]).reason.endswith(
+        "that of “b” is better than all others by more than chance explains. The other seed "
+        "agrees: “b” is better than every other variation."
+    )
+
+
+def test_with_one_seed_only_the_runs_are_compared_and_not_the_variations():
+    choice = choose([candidate("a", [0.5], seeds=(4,)), candidate("b", [0.9], seeds=(4,))])
+    assert choice.reason.endswith(
+        "Of the runs with seed 4, on the same 200 validation images, that of “b” is better than "
+        "that of “a” by more than chance explains."
+    )
+
+
+def test_a_lead_of_the_lowest_seed_that_others_do_not_share_makes_no_variation_better():
+    lucky = candidate("lucky", [0.95, 0.69, 0.69])
+    choice = choose([lucky, candidate("level", [0.5, 0.7, 0.7]), candidate("low", [0.5] * 3)])
+    assert choice.reason.endswith(
+        "that of “lucky” is better than all others by more than chance explains. All other seeds "
+        "agree: “lucky” is better than “low”. With other seeds it is not always ahead of “level”: "
+        "whether it is better is not known."
     )
 
 
@@ -75,9 +99,15 @@ def test_a_lowest_seed_that_is_behind_is_admitted():
     assert choice.variation == "b"
     assert choice.cannot_be_told_apart_from == ()
     assert choice.reason.endswith(
-        "On the same 200 validation images it is behind “a” with the lowest seed, but not on "
-        "average."
+        "Of the runs with seed 0, on the same 200 validation images, that of “b” is behind that of "
+        "“a”, but not on average."
     )
+
+
+def test_one_that_is_behind_what_was_passed_over_is_not_said_to_be_ahead_on_average():
+    hot = candidate("hot", [0.9, 0.6], diverged=(1,))
+    choice = choose([hot, candidate("calm", [0.5, 0.5])])
+    assert choice.reason.endswith("that of “calm” is behind that of “hot”.")
 
 
 def test_without_validation_images_the_first_is_given_and_nothing_is_chosen():

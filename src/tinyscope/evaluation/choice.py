@@ -190,26 +190,59 @@ def _lead(ranked: Sequence[Candidate], over: str) -> list[str]:
 def _judged(
     best: Candidate, ranked: Sequence[Candidate], comparisons: Sequence[Comparison]
 ) -> list[str]:
-    """What the paired tests say of the best."""
+    """What the paired tests say of the best one's run that ships, and other seeds of the rest."""
+    by_name = {one.variation: one for one in ranked}
     by_verdict: dict[str, list[str]] = {}
     for comparison in comparisons:
         by_verdict.setdefault(comparison.verdict, []).append(comparison.second)
     better, level = by_verdict.get("better", []), by_verdict.get("cannot be told apart", [])
+    all_better = len(better) == len(comparisons) > 1
     said = []
     if better:
-        others = "every other variation" if len(better) == len(comparisons) else _listed(better)
+        others = "all others" if all_better else _those_of(better)
         said.append(f"is better than {others} by more than chance explains")
     if level:
-        said.append(f"cannot be told apart from {_listed(level)}")
-    if worse := by_verdict.get("worse"):
-        said.append(f"is behind {_listed(worse)} with the lowest seed, but not on average")
+        said.append(f"cannot be told apart from {_those_of(level)}")
+    worse = by_verdict.get("worse", [])
+    on_average = [name for name in worse if _mean(by_name[name]) < _mean(best)]
+    if behind := [name for name in worse if name not in on_average]:
+        said.append(f"is behind {_those_of(behind)}")
+    if on_average:
+        said.append(f"is behind {_those_of(on_average)}, but not on average")
     images = comparisons[0].test.images
-    sentences = [f"On the same {images:,} validation images it {_joined(said)}."]
-    parameters = {one.variation: one.parameters for one in ranked}
-    small = min(level, key=parameters.__getitem__, default=best.variation)
-    if parameters[small] < best.parameters:
+    sentences = [
+        f"Of the runs with {_seeds(best.seeds[:1])}, on the same {images:,} validation images, "
+        f"that of {_quoted(best)} {_joined(said)}."
+    ]
+    agreed = [name for name in better if _ahead_with_other_seeds(best, by_name[name])]
+    if len(best.seeds) > 1 and agreed:
+        others = "every other variation" if all_better and agreed == better else _listed(agreed)
+        agree = "The other seed agrees" if len(best.seeds) == 2 else "All other seeds agree"
+        sentences.append(f"{agree}: {_quoted(best)} is better than {others}.")
+    if doubtful := [name for name in better if name not in agreed]:
         sentences.append(
-            f"“{small}” is smaller ({parameters[small]:,} parameters against "
-            f"{best.parameters:,}) and a fair choice where size matters."
+            f"With other seeds it is not always ahead of {_listed(doubtful)}: whether it is better "
+            "is not known."
         )
-    return sentences
+    return sentences + _smaller(best, [by_name[name] for name in level])
+
+
+def _those_of(names: Sequence[str]) -> str:
+    return f"{'that' if len(names) == 1 else 'those'} of {_listed(names)}"
+
+
+def _ahead_with_other_seeds(best: Candidate, other: Candidate) -> bool:
+    theirs = dict(zip(other.seeds, other.accuracies, strict=True))
+    ours = dict(zip(best.seeds, best.accuracies, strict=True))
+    return all(ours[seed] > theirs[seed] for seed in best.seeds[1:] if seed in theirs)
+
+
+def _smaller(best: Candidate, level: Sequence[Candidate]) -> list[str]:
+    """A smaller variation among those that cannot be told apart."""
+    small = min(level, key=lambda one: one.parameters, default=best)
+    if small.parameters >= best.parameters:
+        return []
+    return [
+        f"{_quoted(small)} is smaller ({small.parameters:,} parameters against "
+        f"{best.parameters:,}) and a fair choice where size matters."
+    ]

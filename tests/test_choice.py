@@ -57,9 +57,49 @@ def test_runners_up_that_chance_could_explain_are_named():
         "“best” has the highest validation accuracy: 80.00%, 0.50 points above “near”. Of the runs "
         "with seed 0, on the same 200 validation images, that of “best” is better than that of "
         "“far” by more than chance explains and cannot be told apart from that of “near”. “near” "
-        "is smaller (50 parameters against 1,234) and a fair choice "
-        "where size matters."
+        "is smaller (50 parameters against 1,234) and 0.50 points behind with seed 0 (95% interval "
+        "−1.18 to 2.17): it may cost more than 2 points."
     )
+
+
+def answers(name, parameters, *right, images=10_000):
+    """A candidate with so many right answers of each seed, always the first ones."""
+    first = np.arange(images) < right[0]
+    shares = tuple(count / images for count in right)
+    return Candidate(name, parameters, tuple(range(len(right))), shares, first)
+
+
+def test_a_smaller_variation_is_a_fair_choice_only_if_it_is_surely_little_behind():
+    best, near = answers("best", 1234, 9000, 9010), answers("near", 50, 8999, 8901)
+    assert choose([best, near]).reason.endswith(
+        "“near” is smaller (50 parameters against 1,234) and 0.55 points behind on average, 0.01 "
+        "with seed 0 (95% interval −0.02 to 0.04): at most 2 points, a fair choice where size "
+        "matters."
+    )
+    # The runs with the lowest seed are level, the means are not.
+    far = answers("far", 50, 8999, 8500)
+    assert choose([best, far]).reason.endswith("it may cost more than 2 points.")
+
+
+def test_where_few_images_tell_little_a_far_worse_small_variation_is_no_fair_choice():
+    best = Candidate("best", 1000, (0,), (27 / 30,), np.arange(30) < 27)
+    tiny = np.r_[np.ones(18, bool), np.zeros(9, bool), np.ones(2, bool), np.zeros(1, bool)]
+    choice = choose([best, Candidate("tiny", 10, (0,), (20 / 30,), tiny)])
+    assert choice.cannot_be_told_apart_from == ("tiny",)
+    assert "23.33 points behind with seed 0" in choice.reason
+    assert "fair choice" not in choice.reason
+
+
+def test_a_smaller_variation_that_is_surely_near_is_named_rather_than_a_still_smaller_one():
+    best, near = answers("best", 1234, 9000, 9000), answers("near", 50, 8999, 8900)
+    tiny = answers("tiny", 5, 8999, 8000)
+    assert "“near” is smaller" in choose([best, near, tiny]).reason
+
+
+def test_a_smaller_variation_that_diverged_is_not_proposed():
+    best = answers("best", 1234, 9000, 9000)
+    hot = answers("hot", 5, 9000, 8990)._replace(diverged=(1,))
+    assert "smaller" not in choose([best, hot]).reason
 
 
 def test_a_clear_winner_is_said_to_be_better_where_all_seeds_agree():

@@ -8,6 +8,9 @@ import numpy as np
 
 from tinyscope.evaluation.comparison import Comparison, against, compare_all
 
+TOLERANCE = 0.02
+"""Of validation accuracy: what a smaller variation may surely be behind and be a fair choice."""
+
 
 class Candidate(NamedTuple):
     """What the choice may know of one variation."""
@@ -224,7 +227,7 @@ def _judged(
             f"With other seeds it is not always ahead of {_listed(doubtful)}: whether it is better "
             "is not known."
         )
-    return sentences + _smaller(best, [by_name[name] for name in level])
+    return sentences + _smaller(best, [by_name[name] for name in level], comparisons)
 
 
 def _those_of(names: Sequence[str]) -> str:
@@ -237,12 +240,41 @@ def _ahead_with_other_seeds(best: Candidate, other: Candidate) -> bool:
     return all(ours[seed] > theirs[seed] for seed in best.seeds[1:] if seed in theirs)
 
 
-def _smaller(best: Candidate, level: Sequence[Candidate]) -> list[str]:
-    """A smaller variation among those that cannot be told apart."""
-    small = min(level, key=lambda one: one.parameters, default=best)
-    if small.parameters >= best.parameters:
+def _smaller(
+    best: Candidate, level: Sequence[Candidate], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """What a smaller variation costs that cannot be told apart; one that costs little first.
+
+    That no difference was found does not say that there is none: with few images, none is found
+    where there is a large one.
+    """
+    tests = {one.second: one.test for one in comparisons}
+
+    def at_most(one: Candidate) -> float:
+        """What it may be behind, in accuracy."""
+        return max(_mean(best) - _mean(one), tests[one.variation].interval[1])
+
+    smaller = [
+        one for one in level if one.parameters < best.parameters and _unsound(one) == _unsound(best)
+    ]
+    if not smaller:
         return []
+    small = min(smaller, key=lambda one: (at_most(one) > TOLERANCE, one.parameters))
+    test = tests[small.variation]
+    low, high = (_points(end) for end in test.interval)
+    seed = f"with {_seeds(best.seeds[:1])} (95% interval {low} to {high})"
+    behind = f"{_points(_mean(best) - _mean(small))} points behind"
+    if len(best.seeds) > 1:
+        behind += f" on average, {_points(test.difference)}"
+    limit = f"{100 * TOLERANCE:g} points"
+    so = f"at most {limit}, a fair choice where size matters"
+    if at_most(small) > TOLERANCE:
+        so = f"it may cost more than {limit}"
     return [
         f"{_quoted(small)} is smaller ({small.parameters:,} parameters against "
-        f"{best.parameters:,}) and a fair choice where size matters."
+        f"{best.parameters:,}) and {behind} {seed}: {so}."
     ]
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.2f}".replace("-", "\N{MINUS SIGN}")

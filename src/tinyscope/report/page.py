@@ -65,6 +65,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "drawn": _drawn(summary),
         "draw_model": _model_drawer(summary),
         "leaks": chosen["test"]["leaks"],
+        "expected": _expected(chosen["test"]),
         "refitted": any(one["recipe"].get("refit") for one in summary["variations"]),
         "any_leaks": any(_leaked(variation) for variation in summary["variations"]),
         "seen": None if summary["inspection"] is None else inspected(summary["inspection"]),
@@ -117,6 +118,15 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
 def _leaked(variation: Mapping[str, Any]) -> bool:
     leaks = variation["test"]["leaks"]
     return leaks is not None and leaks["images"] > 0
+
+
+def _expected(test: Mapping[str, Any]) -> list[float] | None:
+    """The interval of the accuracy on images that are no copies of training images, if known."""
+    leaks = test["leaks"]
+    if leaks is not None and leaks["images"]:
+        return leaks.get("image_interval_without")  # earlier versions did not tell it
+    interval: list[float] = test["image_interval"]
+    return interval
 
 
 def _same(value: Any) -> str:

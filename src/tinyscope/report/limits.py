@@ -11,6 +11,7 @@ FEW = 30  # test images of a class below which its figures say little
 DIVERGED = "diverged"
 
 _FROM_CIFAR100 = "cifar100-backbone"
+_TOLD_CLASSES = 5  # without test images that are named
 _TOLD = 3  # models whose accuracy without leaked test images is told in a sentence
 
 
@@ -52,7 +53,17 @@ def limits(
             "balanced accuracy of all alike."
         )
     test = next(part for part in data["splits"] if part["split"] == "test")
-    rare = [name for name, n in zip(data["class_names"], test["counts"], strict=True) if n < FEW]
+    counts = dict(zip(data["class_names"], test["counts"], strict=True))
+    if untested := [name for name, n in counts.items() if n == 0]:
+        told = [f"“{name}”" for name in untested[:_TOLD_CLASSES]]
+        more = len(untested) - len(told)
+        listed = ", ".join(told) + (f" and {more} more" if more else "")
+        noun = "class has" if len(untested) == 1 else "classes have"
+        found.append(
+            f"{len(untested)} of {classes} {noun} no test images ({listed}): no figure here tells "
+            "how well such images are recognised."
+        )
+    rare = [name for name, n in counts.items() if 0 < n < FEW]
     if rare:
         noun = "class has" if len(rare) == 1 else "classes have"
         found.append(

@@ -269,7 +269,8 @@ def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = next(one for one in variations if one["name"] == choice.variation)
-    by_f1 = sorted(chosen["test"]["per_class"], key=lambda row: row["f1"])
+    tested = [row for row in chosen["test"]["per_class"] if row["support"]]
+    by_f1 = sorted(tested, key=lambda row: row["f1"])
     some = min(3, len(by_f1) // 2)
     return {
         "variation": choice.variation,

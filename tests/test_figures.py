@@ -139,6 +139,22 @@ def test_cost_is_drawn_where_the_table_has_it(variations):
     assert ticks == ["1 s", "5 s", "20 s", "1 min"]
 
 
+def test_time_and_cost_of_a_model_that_goes_on_from_another_begin_where_that_ended(variations):
+    base, smooth, resnet = variations
+    later = [base, smooth | {"start_from": "base"}, resnet | {"start_from": "smooth"}]
+    lines = figures.model_curves(later, "seconds").axes[0].lines
+    first = [line.get_xdata()[0] for line in lines]
+    own = [one["runs"][0]["history"][0]["seconds"] for one in later]
+    assert first == pytest.approx([own[0], 1 + own[1], 11 + own[2]])
+    assert [line.get_xdata()[0] for line in figures.accuracy_against_cost(later).axes[0].lines] == [
+        1.0,
+        11.0,
+        111.0,
+    ]
+    epochs = figures.model_curves(later, "epoch").axes[0].lines
+    assert {line.get_xdata()[0] for line in epochs} == {1}
+
+
 def test_models_differ_in_marker_too_for_print(variations):
     axes = figures.model_curves(variations, "epoch").axes[0]
     assert len({line.get_marker() for line in axes.lines}) == 3

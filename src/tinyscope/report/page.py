@@ -15,6 +15,7 @@ from tinyscope.report.confusion_figure import TEXT_CELLS, confusion
 from tinyscope.report.data_page import SEVERITIES, inspected
 from tinyscope.report.known_results import ranked
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
+from tinyscope.report.whole_cost import whole_costs
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -105,6 +106,8 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
     ]
     data = summary["data"]
     review = {**NOT_REVIEWED._asdict(), **data["review"]}
+    costs = whole_costs(variations)
+    variations = [{**one, "whole": costs[one["name"]]} for one in variations]
     known = {
         "study": study,
         "recommended": {"diverged": False, **summary["recommended"]},

@@ -14,6 +14,7 @@ from tinyscope.report.better_recipe import better_recipe
 from tinyscope.report.confusion_figure import TEXT_CELLS, confusion
 from tinyscope.report.data_page import SEVERITIES, inspected
 from tinyscope.report.known_results import ranked
+from tinyscope.report.machines import on_one_machine
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
 from tinyscope.report.whole_cost import whole_costs
 
@@ -49,6 +50,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     chosen = by_name[summary["recommended"]["variation"]]
     recipes = [variation["recipe"] for variation in summary["variations"]]
     width = summary["data"]["image_shape"][1]
+    better = better_recipe(summary["variations"])
     return {
         **summary,
         "chosen": chosen,
@@ -75,7 +77,10 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "published_any": any(one["published"] is not None for one in by_name.values()),
         "published_test": any(one["published_test"] is not None for one in by_name.values()),
         "differences": differences(summary["variations"]),
-        "better": better_recipe(summary["variations"]),
+        "better": better,
+        "better_compares": better is not None
+        and on_one_machine(summary["environments"], _runs_behind(better, by_name)),
+        "one_machine": on_one_machine(summary["environments"]),
         "known": ranked(summary),
     }
 
@@ -116,6 +121,13 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
         "variations": variations,
     }
     return {**dict.fromkeys(later, ()), **summary, **known}
+
+
+def _runs_behind(better: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The runs whose seconds `better_recipe` compares."""
+    sides = better["theirs"], better["ours"]
+    names = [name for side in sides for name in (side["name"], *side["after"])]
+    return {run["name"] for name in names for run in by_name[name]["runs"]}
 
 
 def _leaked(variation: Mapping[str, Any]) -> bool:

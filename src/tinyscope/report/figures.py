@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyscope.report.drawing import INK, blank, label, short
+from tinyscope.report.drawing import INK, blank, label, shortened
 from tinyscope.report.whole_cost import whole_costs
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def model_curves(
     """
     figure, axes = blank(4.6, 3.1)
     key = "val_accuracy" if variations[0]["validation"] else "train_accuracy"
-    costs = whole_costs(variations)
+    costs, names = whole_costs(variations), _names(variations)
     for place in range(len(variations)) if places is None else places:
         variation = variations[place]
         history = variation["runs"][0]["history"]
@@ -116,7 +116,7 @@ def model_curves(
             _gapped([row[key] for row in history]),
             markevery=max(1, len(history) // 8),
             **_series(place),
-            label=short(variation["name"], 26),
+            label=names[place],
         )
     label(
         axes,
@@ -166,7 +166,7 @@ def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
                 markeredgewidth=1.6,
                 label="published",
             )
-    names = [short(variation["name"], 26) for variation in variations]
+    names = _names(variations)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -186,7 +186,7 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     Those of the trainings that a model goes on from are counted in.
     """
     figure, axes = blank(4.6, 3.1)
-    costs, spent = whole_costs(variations), []
+    costs, names, spent = whole_costs(variations), _names(variations), []
     for place, variation in enumerate(variations):
         if not variation["train_seconds"]:  # it diverged before an epoch was over
             continue
@@ -196,7 +196,7 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
             spent[-1],
             variation["test"]["accuracy"],
             **series,
-            label=short(variation["name"], 26),
+            label=names[place],
         )
     seconds = spent or [1.0]
     axes.set_xscale("log")
@@ -211,6 +211,11 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     _percent(axes.yaxis)
     _legend_below(figure, axes)
     return figure
+
+
+def _names(variations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the models are called in every figure."""
+    return shortened([variation["name"] for variation in variations], 26)
 
 
 def _gapped(values: Sequence[float | None]) -> list[float]:

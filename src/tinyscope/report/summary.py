@@ -26,6 +26,11 @@ from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import Run
 
 FORMAT = 1
+PARTS = (
+    *("format", "tinyscope", "created", "study", "recommended", "data", "inspection"),
+    *("variations", "comparisons", "clock", "formula", "environments", "limits", "pictures"),
+)
+"""What every summary holds; "findings", "suggestions" and "improvements" came later."""
 SAMPLE_CLASSES = 12
 SAMPLES_OF_A_CLASS = 6
 CLOCK = (

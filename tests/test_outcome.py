@@ -5,6 +5,7 @@ import json
 import pytest
 from page_world import small_summary
 
+from tinyscope import cli
 from tinyscope.errors import StorageError
 from tinyscope.report.summary import PARTS
 from tinyscope.sweep.outcome import read_study
@@ -64,3 +65,18 @@ def test_the_parts_that_are_asked_for_are_those_that_every_summary_has(summary):
 def test_a_later_format_is_told_before_anything_that_it_may_lack(tmp_path):
     told = refusal(stored(tmp_path, {"format": 99}))
     assert told.endswith("by a later version of Tinyscope (format 99; this one reads up to 1).")
+
+
+def test_the_command_calls_a_model_recommended_only_where_it_was_chosen(tmp_path, summary, capsys):
+    def first_line(**changes):
+        chosen = summary["recommended"] | changes
+        cli._print_result(read_study(stored(tmp_path, summary | {"recommended": chosen})))
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert first_line() == "Recommended: base (compact-cnn)"
+    assert first_line(val_accuracy=None) == (
+        "Nothing was chosen, there are no validation images; shown: base (compact-cnn)"
+    )
+    assert first_line(diverged=True) == (
+        "Nothing can be recommended, the trainings diverged; shown: base (compact-cnn)"
+    )

@@ -38,6 +38,19 @@ class StudyResult:
         chosen = self.summary["recommended"]
         return Recommended(read_run(self.folder / "runs" / chosen["run"]), chosen["reason"])
 
+    @property
+    def verdict(self) -> str:
+        """What the study says of the variation that it gives: that it is recommended, or why not.
+
+        For people, before the variation's name: "Recommended".
+        """
+        chosen = self.summary["recommended"]
+        if chosen.get("diverged"):
+            return "Nothing can be recommended, the trainings diverged; shown"
+        if chosen["val_accuracy"] is None:
+            return "Nothing was chosen, there are no validation images; shown"
+        return "Recommended"
+
     def report(self, path: str | Path) -> Path:
         """Writes the report to another place as well; returns it.
 

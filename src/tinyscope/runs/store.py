@@ -38,6 +38,8 @@ def check_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
+        if not os.path.isfile(folder):  # a folder above it is: it is told when this one is made
+            return
         raise StorageError(f"{folder} is a file. Choose a folder with --out.") from None
     except OSError as error:
         raise StorageError(

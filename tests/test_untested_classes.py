@@ -65,6 +65,11 @@ def test_a_long_list_of_classes_that_were_not_tested_is_cut(tmp_path):
     assert "and 3 more classes: there were no" in section_of(page.render(found), "answer")
 
 
+def test_a_single_class_that_was_not_tested_is_one_of_the_classes(tmp_path):
+    found = summary_without(tmp_path, "cow")
+    assert any(one.startswith("1 of 7 classes has no test images") for one in found["limits"])
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_tables_say_no_test_images_and_never_answered_in_place_of_0_percent(tmp_path):
     found = summary_without(tmp_path, "cow", unanswered=["bee"])

@@ -58,14 +58,14 @@ def limits(
         told = [f"“{name}”" for name in untested[:_TOLD_CLASSES]]
         more = len(untested) - len(told)
         listed = ", ".join(told) + (f" and {more} more" if more else "")
-        noun = "class has" if len(untested) == 1 else "classes have"
+        noun = "classes has" if len(untested) == 1 else "classes have"
         found.append(
             f"{len(untested)} of {classes} {noun} no test images ({listed}): no figure here tells "
             "how well such images are recognised."
         )
     rare = [name for name, n in counts.items() if 0 < n < FEW]
     if rare:
-        noun = "class has" if len(rare) == 1 else "classes have"
+        noun = "classes has" if len(rare) == 1 else "classes have"
         found.append(
             f"{len(rare)} of {classes} {noun} fewer than {FEW} test images; what is said of a "
             "single one of them is rough."

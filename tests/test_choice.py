@@ -3,11 +3,16 @@ import numpy as np
 from tinyscope.evaluation.choice import Candidate, choose
 
 
-def candidate(name, accuracies, *, parameters=100, right=None, seeds=None):
+def candidate(name, accuracies, *, parameters=100, right=None, seeds=None, diverged=()):
     answers = np.zeros(200, bool)
     answers[: round(200 * (accuracies[0] if right is None else right))] = True
     return Candidate(
-        name, parameters, seeds or tuple(range(len(accuracies))), tuple(accuracies), answers
+        name,
+        parameters,
+        seeds or tuple(range(len(accuracies))),
+        tuple(accuracies),
+        answers,
+        diverged,
     )
 
 
@@ -49,19 +54,83 @@ def test_runners_up_that_chance_could_explain_are_named():
     assert choice.variation == "best"
     assert choice.cannot_be_told_apart_from == ("near",)
     assert choice.reason == (
-        "“best” has the highest validation accuracy: 80.00%, 0.50 points above “near”. On the same "
-        "200 validation images it is better than “far” by more than chance explains and cannot be "
-        "told apart from “near”. “near” is smaller (50 parameters against 1,234) and a fair choice "
-        "where size matters."
+        "“best” has the highest validation accuracy: 80.00%, 0.50 points above “near”. Of the runs "
+        "with seed 0, on the same 200 validation images, that of “best” is better than that of "
+        "“far” by more than chance explains and cannot be told apart from that of “near”. “near” "
+        "is smaller (50 parameters against 1,234) and 0.50 points behind with seed 0 (95% interval "
+        "−1.18 to 2.17): it may cost more than 2 points."
     )
 
 
-def test_a_clear_winner_is_said_to_be_better_than_all():
-    choice = choose([candidate("a", [0.5, 0.5]), candidate("b", [0.9, 0.9])])
-    assert choice.reason == (
+def answers(name, parameters, *right, images=10_000):
+    """A candidate with so many right answers of each seed, always the first ones."""
+    first = np.arange(images) < right[0]
+    shares = tuple(count / images for count in right)
+    return Candidate(name, parameters, tuple(range(len(right))), shares, first)
+
+
+def test_a_smaller_variation_is_a_fair_choice_only_if_it_is_surely_little_behind():
+    best, near = answers("best", 1234, 9000, 9010), answers("near", 50, 8999, 8901)
+    assert choose([best, near]).reason.endswith(
+        "“near” is smaller (50 parameters against 1,234) and 0.55 points behind on average, 0.01 "
+        "with seed 0 (95% interval −0.02 to 0.04): at most 2 points, a fair choice where size "
+        "matters."
+    )
+    # The runs with the lowest seed are level, the means are not.
+    far = answers("far", 50, 8999, 8500)
+    assert choose([best, far]).reason.endswith("it may cost more than 2 points.")
+
+
+def test_where_few_images_tell_little_a_far_worse_small_variation_is_no_fair_choice():
+    best = Candidate("best", 1000, (0,), (27 / 30,), np.arange(30) < 27)
+    tiny = np.r_[np.ones(18, bool), np.zeros(9, bool), np.ones(2, bool), np.zeros(1, bool)]
+    choice = choose([best, Candidate("tiny", 10, (0,), (20 / 30,), tiny)])
+    assert choice.cannot_be_told_apart_from == ("tiny",)
+    assert "23.33 points behind with seed 0" in choice.reason
+    assert "fair choice" not in choice.reason
+
+
+def test_a_smaller_variation_that_is_surely_near_is_named_rather_than_a_still_smaller_one():
+    best, near = answers("best", 1234, 9000, 9000), answers("near", 50, 8999, 8900)
+    tiny = answers("tiny", 5, 8999, 8000)
+    assert "“near” is smaller" in choose([best, near, tiny]).reason
+
+
+def test_a_smaller_variation_that_diverged_is_not_proposed():
+    best = answers("best", 1234, 9000, 9000)
+    hot = answers("hot", 5, 9000, 8990)._replace(diverged=(1,))
+    assert "smaller" not in choose([best, hot]).reason
+
+
+def test_a_clear_winner_is_said_to_be_better_where_all_seeds_agree():
+    a, b, c = candidate("a", [0.5, 0.5]), candidate("b", [0.9, 0.9]), candidate("c", [0.6, 0.6])
+    assert choose([a, b]).reason == (
         "“b” has the highest mean validation accuracy over 2 seeds: 90.00%, 40.00 points above "
-        "“a”. On the same 200 validation images it is better than every other variation by more "
-        "than chance explains."
+        "“a”. Of the runs with seed 0, on the same 200 validation images, that of “b” is better "
+        "than that of “a” by more than chance explains. The other seed agrees: “b” is better than "
+        "“a”."
+    )
+    assert choose([a, b, c]).reason.endswith(
+        "that of “b” is better than all others by more than chance explains. The other seed "
+        "agrees: “b” is better than every other variation."
+    )
+
+
+def test_with_one_seed_only_the_runs_are_compared_and_not_the_variations():
+    choice = choose([candidate("a", [0.5], seeds=(4,)), candidate("b", [0.9], seeds=(4,))])
+    assert choice.reason.endswith(
+        "Of the runs with seed 4, on the same 200 validation images, that of “b” is better than "
+        "that of “a” by more than chance explains."
+    )
+
+
+def test_a_lead_of_the_lowest_seed_that_others_do_not_share_makes_no_variation_better():
+    lucky = candidate("lucky", [0.95, 0.69, 0.69])
+    choice = choose([lucky, candidate("level", [0.5, 0.7, 0.7]), candidate("low", [0.5] * 3)])
+    assert choice.reason.endswith(
+        "that of “lucky” is better than all others by more than chance explains. All other seeds "
+        "agree: “lucky” is better than “low”. With other seeds it is not always ahead of “level”: "
+        "whether it is better is not known."
     )
 
 
@@ -70,9 +139,15 @@ def test_a_lowest_seed_that_is_behind_is_admitted():
     assert choice.variation == "b"
     assert choice.cannot_be_told_apart_from == ()
     assert choice.reason.endswith(
-        "On the same 200 validation images it is behind “a” with the lowest seed, but not on "
-        "average."
+        "Of the runs with seed 0, on the same 200 validation images, that of “b” is behind that of "
+        "“a”, but not on average."
     )
+
+
+def test_one_that_is_behind_what_was_passed_over_is_not_said_to_be_ahead_on_average():
+    hot = candidate("hot", [0.9, 0.6], diverged=(1,))
+    choice = choose([hot, candidate("calm", [0.5, 0.5])])
+    assert choice.reason.endswith("that of “calm” is behind that of “hot”.")
 
 
 def test_without_validation_images_the_first_is_given_and_nothing_is_chosen():
@@ -88,4 +163,80 @@ def test_a_single_variation_leaves_nothing_to_choose():
     assert choose([candidate("a", [0.5])]).reason == (
         "“a” is the only variation of the study, so there was nothing to choose; its validation "
         "accuracy is 50.00%."
+    )
+
+
+def test_a_variation_of_which_a_training_diverged_is_passed_over_and_the_reason_says_so():
+    hot = candidate("hot", [0.10, 0.95, 0.95], diverged=(0,))
+    warm = candidate("warm", [0.6, 0.6, 0.6])
+    choice = choose([hot, candidate("calm", [0.65, 0.66, 0.64]), warm])
+    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert choice.reason.startswith(
+        "Of the variations whose training did not diverge, “calm” has the highest mean validation "
+        "accuracy over 3 seeds: 65.00%, 5.00 points above “warm”. “hot” has 66.67%, but its "
+        "training with seed 0 diverged. "
+    )
+
+
+def test_the_only_sound_variation_is_called_that():
+    hot = candidate("hot", [0.7, 0.9, 0.2], diverged=(1, 2))
+    choice = choose([hot, candidate("calm", [0.5, 0.5, 0.5])])
+    assert choice.reason.startswith(
+        "“calm” is the only variation whose training did not diverge; its mean validation accuracy "
+        "over 3 seeds is 50.00%. “hot” has 60.00%, but its training with seeds 1 and 2 diverged. "
+    )
+
+
+def test_a_diverged_variation_that_is_behind_anyway_is_compared_like_any_other():
+    hot = candidate("hot", [0.1, 0.1], diverged=(0, 1))
+    choice = choose([hot, candidate("calm", [0.5, 0.5])])
+    assert choice.reason.startswith(
+        "“calm” has the highest mean validation accuracy over 2 seeds: 50.00%, 40.00 points above "
+        "“hot”. "
+    )
+
+
+def test_where_every_variation_diverged_one_whose_lowest_seed_did_not_is_recommended_with_a_word():
+    ships = candidate("ships", [0.5, 0.1], diverged=(1,))
+    lost = candidate("lost", [0.1, 0.9], diverged=(0,))
+    choice = choose([lost, ships])
+    assert (choice.variation, choice.diverged) == ("ships", False)
+    assert choice.reason.startswith(
+        "“ships” is the only variation whose training with seed 0 did not diverge; its mean "
+        "validation accuracy over 2 seeds is 30.00%. “lost” has 50.00%, but its training with seed "
+        "0 diverged. The training of “ships” with seed 1 diverged; the one that ships, with seed "
+        "0, did not. "
+    )
+
+
+def test_where_every_lowest_seed_diverged_nothing_can_be_recommended():
+    hot = candidate("hot", [0.1, 0.9], diverged=(0,))
+    choice = choose([candidate("hotter", [0.1, 0.1], diverged=(0, 1)), hot])
+    assert (choice.variation, choice.diverged) == ("hot", True)
+    assert choice.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” has the highest mean validation accuracy over 2 seeds: 50.00%."
+    )
+    single = choose([candidate("hot", [0.1], diverged=(0,))])
+    assert single.diverged
+    assert single.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” has a validation accuracy of 10.00%."
+    )
+
+
+def test_without_validation_images_the_first_that_did_not_diverge_is_given():
+    hot = Candidate("hot", 9, (0,), (), None, (0,))
+    calm = Candidate("calm", 9, (0,), (), None)
+    choice = choose([hot, calm])
+    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert choice.reason == (
+        "The study keeps no validation images, so nothing was chosen: “calm” is its first "
+        "variation whose training did not diverge. The test images are never used to choose."
+    )
+    lost = choose([hot])
+    assert (lost.variation, lost.diverged) == ("hot", True)
+    assert lost.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
+        "“hot” is the study's first variation."
     )

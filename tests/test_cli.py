@@ -13,6 +13,10 @@ import pytest
 from PIL import Image
 
 COMMAND = Path(sys.executable).with_name("tinyscope")
+NO_STUDY = (
+    "There is no finished study in nowhere: expected a summary.json, which a study writes once all "
+    'its runs are finished. "tinyscope list runs" shows what there is.'
+)
 QUICK = ("--set", "epochs=1", "--seeds", "1")
 
 
@@ -211,16 +215,13 @@ LONG = "x" * 300
             ["run", "demo", "--budget", "-3m"],
             '--budget "-3m" is not a time such as 90s, 10m or 2h.',
         ),
-        (["report", "nowhere"], "nowhere/summary.json cannot be read: No such file or directory."),
+        (["report", "nowhere"], NO_STUDY),
         (
             ["list", "runs", "nowhere"],
             'There is no folder nowhere. Give one: "tinyscope list runs FOLDER"; "tinyscope run '
             'STUDY" makes one.',
         ),
-        (
-            ["improve", "nowhere"],
-            "nowhere/summary.json cannot be read: No such file or directory.",
-        ),
+        (["improve", "nowhere"], NO_STUDY),
         (
             ["predict", "model", "a.png", "--kaggle-columns", "a,b"],
             "--kaggle-columns names the headings of a file that only --kaggle writes.",

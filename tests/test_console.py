@@ -8,6 +8,7 @@ from test_local import STUDY
 
 from tinyscope import console
 from tinyscope.console import LiveProgress, PlainProgress, duration, figures
+from tinyscope.data.review import ReviewCounts
 from tinyscope.data.splitting import complete
 from tinyscope.sweep.local import run_study
 from tinyscope.sweep.planned import plan_runs
@@ -37,6 +38,16 @@ def test_an_epoch_is_a_line_of_figures():
     )
     unwatched = ROW | {"val_loss": None, "val_accuracy": None}
     assert figures(unwatched) == "loss 0.5000  accuracy 81.2%  12.3 s  3,647 images/s"
+
+
+def test_what_a_review_has_changed_is_a_line(capsys):
+    PlainProgress().reviewed(ReviewCounts("review.csv", 1, 12))
+    PlainProgress().reviewed(ReviewCounts("r.csv", 2, 0, ("a/1.png", "b/2.png"), 3))
+    assert capsys.readouterr().err.splitlines() == [
+        "review.csv: 1 image taken out, 12 given another class",
+        "r.csv: 2 images taken out, 0 given another class; 3 more are test images, which stay as "
+        "they are; gone, so that their rows count as done: a/1.png and 1 more",
+    ]
 
 
 def test_reading_is_announced_only_when_it_takes_long(monkeypatch, capsys):

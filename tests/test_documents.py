@@ -53,6 +53,7 @@ def test_every_command_of_the_readme_is_understood(line, tinyscope, tmp_path, mo
 
     class Result:
         folder = tmp_path
+        verdict = "Recommended"
         summary = {  # noqa: RUF012
             "recommended": {
                 "variation": "base",

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from study_world import make_run, make_splits, make_study
 
+from tinyscope.plan.study_faults import grid_points
 from tinyscope.report import figures
 from tinyscope.report.confusion_figure import confusion
-from tinyscope.report.drawing import short, svg
+from tinyscope.report.drawing import short, shortened, svg
 from tinyscope.report.summary import summarise
 
 NAMES = ("<b>ant</b>", "$bee$ & co", "猫", "d" * 90)
@@ -139,6 +140,22 @@ def test_cost_is_drawn_where_the_table_has_it(variations):
     assert ticks == ["1 s", "5 s", "20 s", "1 min"]
 
 
+def test_time_and_cost_of_a_model_that_goes_on_from_another_begin_where_that_ended(variations):
+    base, smooth, resnet = variations
+    later = [base, smooth | {"start_from": "base"}, resnet | {"start_from": "smooth"}]
+    lines = figures.model_curves(later, "seconds").axes[0].lines
+    first = [line.get_xdata()[0] for line in lines]
+    own = [one["runs"][0]["history"][0]["seconds"] for one in later]
+    assert first == pytest.approx([own[0], 1 + own[1], 11 + own[2]])
+    assert [line.get_xdata()[0] for line in figures.accuracy_against_cost(later).axes[0].lines] == [
+        1.0,
+        11.0,
+        111.0,
+    ]
+    epochs = figures.model_curves(later, "epoch").axes[0].lines
+    assert {line.get_xdata()[0] for line in epochs} == {1}
+
+
 def test_models_differ_in_marker_too_for_print(variations):
     axes = figures.model_curves(variations, "epoch").axes[0]
     assert len({line.get_marker() for line in axes.lines}) == 3
@@ -177,3 +194,49 @@ def test_names_are_shortened_in_the_middle_and_put_on_one_line():
     assert short("a\nb", 10) == "a b"
     assert short("golden retriever, wet", 12) == "golden…wet"
     assert len(short("x" * 500, 26)) == 26
+
+
+def test_names_that_differ_when_cut_are_cut_as_they_are():
+    names = ["base", "golden retriever, wet", "shift=2"]
+    assert shortened(names, 12) == ["base", "golden…wet", "shift=2"]
+
+
+def test_points_of_a_grid_that_are_too_long_lose_what_all_of_them_share():
+    grid = {"epochs": [5], "learning_rate": [0.05, 0.1], "label_smoothing": [0.25]}
+    assert shortened(["base", *grid_points(grid)], 26) == [
+        "base",
+        "learning_rate=0.05",
+        "learning_rate=0.1",
+    ]
+
+
+def test_points_of_a_grid_that_are_short_enough_stay_whole():
+    names = list(grid_points({"epochs": [5], "shift": [1, 2]}))
+    assert shortened(names, 26) == names
+
+
+def test_points_of_a_larger_grid_keep_every_value_and_lose_letters_of_their_keys():
+    names = list(grid_points({"learning_rate": [0.05, 0.1, 0.2], "label_smoothing": [0.0, 0.1]}))
+    cut = shortened(names, 26)
+    assert cut[:2] == ["learni…=0.05,label_s…=0.0", "learni…=0.05,label_s…=0.1"]
+    assert len(set(cut)) == len(names)
+    assert max(map(len, cut)) <= 26
+    three = {"optimizer": ["sgd", "adamw"], "learning_rate": [0.05, 0.1], "batch_size": [64, 128]}
+    cut = shortened(list(grid_points(three)), 26)
+    assert cut[-1] == "o…=adamw,lea…=0.1,bat…=128"
+    assert len(set(cut)) == 8
+
+
+def test_other_names_that_would_look_alike_are_numbered():
+    names = [f"a very long name of the variation {kind} with warm restarts" for kind in "ab"]
+    assert shortened(names, 26) == ["1. a very long nam…estarts", "2. a very long nam…estarts"]
+
+
+def test_models_of_a_grid_have_different_names_in_every_figure(variations):
+    points = grid_points({"learning_rate": [0.05, 0.1, 0.2], "label_smoothing": [0.1]})
+    grid = [one | {"name": name} for one, name in zip(variations, points, strict=True)]
+    expected = ["learning_rate=0.05", "learning_rate=0.1", "learning_rate=0.2"]
+    for figure in (figures.model_curves(grid, "epoch"), figures.accuracy_against_cost(grid)):
+        assert [line.get_label() for line in figure.axes[0].lines] == expected
+    ticks = figures.accuracies(grid).axes[0].get_yticklabels()
+    assert [text.get_text() for text in ticks] == expected

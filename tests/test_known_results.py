@@ -9,7 +9,7 @@ from tinyscope.report.known_results import KNOWN_RESULTS, known_results, ranked
 CIFAR100 = sorted(_FAMILY_OF)
 
 
-def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91), *, refit=False):
+def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91), **recipe):
     return {
         "data": {
             "name": name,
@@ -20,7 +20,7 @@ def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91), *, r
                 {"split": "test", "images": 10_000},
             ],
         },
-        "variations": [{"name": "mine", "recipe": {"refit": refit}}],
+        "variations": [{"name": "mine", "recipe": recipe}],
         "recommended": {
             "variation": "mine",
             "model": "whitened-cnn",
@@ -83,3 +83,18 @@ def test_what_was_refitted_learnt_from_the_validation_images_too():
 def test_with_one_seed_the_interval_is_that_over_images():
     (ours,) = [row for row in ranked(summary_of("cifar10", CIFAR10, 0.9, None)) if row["ours"]]
     assert "89.40–90.60%: 95% over images, one seed" in ours["condition"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "told"),
+    [
+        ("vgg16", "; its backbone (vgg16) had learnt from other images before"),
+        ("timm:resnet50", "; its backbone (timm:resnet50) had learnt from other images before"),
+        ("tinyscope-runs/other/model/", "; its backbone (model) had learnt before"),
+        ("", "learnt from 45,000 images"),
+    ],
+)
+def test_a_transfer_is_not_said_to_have_learnt_from_these_images_alone(backbone, told):
+    rows = ranked(summary_of("cifar10", CIFAR10, backbone=backbone))
+    (ours,) = [row for row in rows if row["ours"]]
+    assert ours["condition"].endswith(told)

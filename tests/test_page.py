@@ -142,9 +142,37 @@ def test_the_time_to_train_is_told_with_what_trained_it_and_what_came_before(tmp
     longer = replace(longer, environment=ENVIRONMENT | graphics)
     found = summarise(study, [base, longer], splits, recipes_changed={}, test_came_with_data=True)
     words = " ".join(Page(page.render(found)).text.split())
-    assert "2.0 sExample GPU; that of “base”, which it goes on from, comes before" in words
+    assert "4.0 sExample GPU; with base, from which it goes on" in words
     assert "Hardware: Example CPU, 2 cores" in words
     assert "Hardware: Example GPU, 2 cores" in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_costs_of_a_model_that_goes_on_from_others_count_theirs_in(tmp_path):
+    study = make_study(
+        variations={"longer": {"start_from": "base"}, "longest": {"start_from": "longer"}},
+        seeds=(0,),
+    )
+    splits = make_splits(("ant", "bee"))
+    runs = [
+        make_run(tmp_path, study, splits, name, 0, accuracy=0.8, seconds=seconds)
+        for name, seconds in (("base", 30.0), ("longer", 2.0), ("longest", 1.0))
+    ]
+    found = summarise(study, runs, splits, recipes_changed={}, test_came_with_data=True)
+    html = page.render(found)
+    cells = Page(html[html.index('aria-label="Cost of the models"') :].split("</table>")[0]).cells
+    assert cells[cells.index("base") + 1 : cells.index("base") + 4] == [
+        "30.0 s",
+        "45.0 s",
+        "1 TFLOP",
+    ]
+    last = cells.index("longestwith longer, base, from which it goes on")
+    assert cells[last + 1 : last + 4] == ["33.0 s", "49.5 s", "3 TFLOP"]
+    words = " ".join(Page(html).text.split())
+    assert "of that one's training are counted in" in words
+    assert "with what came before, it took 3 TFLOP and 33.0 s." in words
+    table = Page(html[html.index('<table id="model-table"') :].split("</table>")[0])
+    assert "33.0 swith longer, base" in table.cells
 
 
 @pytest.mark.usefixtures("undrawn")

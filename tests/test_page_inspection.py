@@ -2,13 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
+from inspection_world import make_inspection
 from page_reader import Page, faults_of_a_page
 from page_world import small_summary, summary_of, words_of
+from study_world import make_run, make_splits, make_study
 
 from tinyscope.data.review import ReviewCounts
+from tinyscope.evaluation.intervals import wilson
 from tinyscope.report import page
+from tinyscope.report.summary import summarise
 from tinyscope.report.templating import percent
+from tinyscope.runs.run import Predictions
 
 ONE = {"smooth": {"label_smoothing": 0.2}}
 
@@ -59,7 +65,14 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
         f"{percent(chosen['accuracy'], 2)}."
     ) in words
-    assert "of 16 test images, 3 of which have copies among the training images; on all" in words
+    shipped = chosen["leaks"]
+    assert (
+        "of 16 test images, 3 of which have copies among the training images, and for "
+        f"{percent(shipped['lowest_seed_accuracy_without'])} of the other 13; on all images of "
+        "this kind, between "
+        f"{' and '.join(percent(end) for end in shipped['image_interval_without'])} can be "
+        "expected."
+    ) in words
     assert "Without leaked images" in words
     html = page.render(looked_at)
     table = Page(html[html.index('<table id="model-table"') :].split("</table>")[0])
@@ -72,6 +85,25 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"too high. Without them it is {percent(leaks['accuracy_without'], 2)} for “base” (with "
         f"them {percent(base['accuracy'], 2)}), "
     )
+
+
+def test_what_can_be_expected_of_the_shipped_model_leaves_leaked_images_out(tmp_path):
+    splits = make_splits(("ant", "bee"), per_class=(60, 4, 50))
+    study = make_study(variations={}, seeds=(0, 1))
+    runs = [make_run(tmp_path, study, splits, "base", k, accuracy=0.6) for k in (0, 1)]
+    given = runs[0].predictions("test")
+    logits = given.logits.copy()
+    logits[np.arange(40), given.labels[:40]] += 50  # the copies are known by heart
+    runs[0].write_predictions("test", Predictions(logits, given.labels))
+    leaks = make_inspection(splits, leaks=40, found=("TS008",))
+    found = summarise(
+        study, runs, splits, recipes_changed={}, test_came_with_data=True, inspection=leaks
+    )
+    told = found["variations"][0]["test"]["leaks"]
+    right = logits[40:].argmax(1) == given.labels[40:]
+    assert told["lowest_seed_accuracy_without"] == pytest.approx(right.mean())
+    assert told["image_interval_without"] == list(wilson(int(right.sum()), 60))
+    assert told["image_interval_without"][1] < found["recommended"]["image_interval"][1]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -97,6 +129,7 @@ def test_a_test_split_that_leaked_as_a_whole_says_nothing(tmp_path):
     for one in found["variations"]:
         one["test"]["leaks"] = {"images": 16, "accuracy": 0.9, "accuracy_without": None}
     words = words_of(found)
+    assert "on all images of this kind, what can be expected is not known." in words
     assert "16 of 16 test images have copies" in words
     assert "on the other test images" not in words
 
@@ -111,4 +144,31 @@ def test_a_report_says_what_a_review_file_changed(tmp_path, uninspected):
         "A review file (<i>mine</i>.csv) took out 12 images and gave 3 another class before "
         "anything was learnt."
     ) in words
+    assert "more image" not in words
     assert "review file" not in words_of(uninspected)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_says_how_many_reviewed_images_are_test_images_and_stayed_or_are_gone(
+    uninspected,
+):
+    def told(of_test, gone=0):
+        data = uninspected["data"]
+        review = {"file": "review.csv", "excluded": 12, "relabelled": 3}
+        review |= {"of_test": of_test, "gone": gone}
+        return words_of({**uninspected, "data": {**data, "review": review}})
+
+    assert (
+        "before anything was learnt. 4 more images that it names are test images and stayed as "
+        "they are, because a review never changes what a model is examined by."
+    ) in told(4)
+    assert "1 more image that it names is a test image and stayed as it is, because" in told(1)
+    assert "2 images that it names are not there any more; nothing was left to do" in told(0, 2)
+    assert "not there any more" not in told(1)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_summary_from_before_reviewed_test_images_were_counted_is_still_a_page(uninspected):
+    review = {"file": "review.csv", "excluded": 12, "relabelled": 3}
+    words = words_of({**uninspected, "data": {**uninspected["data"], "review": review}})
+    assert "gave 3 another class before anything was learnt." in words

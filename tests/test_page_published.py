@@ -124,6 +124,21 @@ def test_the_best_published_network_is_compared_with_a_recipe_that_is_no_larger(
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("moved", ["simple", "longer", "ours"])
+def test_seconds_of_different_machines_are_not_compared(beside, moved):
+    """ "longer" is the best published one, which goes on from "simple"."""
+    (here,) = beside["environments"]
+    one = next(each for each in beside["variations"] if each["name"] == moved)
+    there = {"machine": here["machine"] | {"cpu": "Other CPU"}, "runs": [one["runs"][0]["name"]]}
+    left = [name for name in here["runs"] if name not in there["runs"]]
+    moved = beside | {"environments": [{**here, "runs": left}, there]}
+    told = section_of(page.render(moved), "published")
+    assert "the two were trained on different machines, so that their seconds do not" in told
+    assert "on the same machine" not in told
+    assert "in less time" not in told
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_recipe_that_is_no_better_is_not_called_so(beside):
     worse = [dict(one) for one in beside["variations"]]
     worse[2]["train_seconds"] = 1000.0

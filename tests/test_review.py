@@ -76,7 +76,7 @@ def test_excluded_images_are_gone_and_listed_with_the_reason(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"), item("train", 0, "exclude"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 2, 0, 0)
+    assert counts == (str(path), 2, 0, (), 0)
     keep = [1, 2, 4, 5, 6, 7, 8, 9, 10, 11]
     assert (after.train.images == pets.train.images[keep]).all()
     assert after.train.files == tuple(pets.train.files[row] for row in keep)
@@ -105,7 +105,7 @@ def test_what_is_kept_changes_nothing(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("test", 2, "keep"), item("train", 2, "keep"))], pets)
     after, counts = apply_review(pets, path)
-    assert counts == (str(path), 0, 0, 0)
+    assert counts == (str(path), 0, 0, (), 0)
     assert after.fingerprint == pets.fingerprint
 
 
@@ -115,6 +115,25 @@ def test_an_image_that_one_finding_excludes_and_another_relabels_is_excluded(pet
     write_review(path, [finding(wrong), finding(item("train", 4, "exclude"))], pets)
     after, counts = apply_review(pets, path)
     assert (counts.excluded, counts.relabelled, len(after.train)) == (1, 0, 11)
+
+
+def test_images_that_were_cut_to_be_test_images_stay_as_they_are_and_are_counted(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    uncut = Splits("pets", pets.train)
+    tested = uncut.train.select(np.array([1, 4]), split="test")
+    rows = [item("train", row, "exclude") for row in (1, 3)]
+    rows += [item("train", row, "relabel", new_class="horse") for row in (4, 6)]
+    write_review(path, [finding(*rows), finding(item("train", 1, "exclude"))], uncut)
+    after, counts = apply_review(uncut, path, tested=tested)
+    assert counts == (str(path), 1, 1, (), 2)
+    assert after.test is tested
+    learnt = [0, 2, 5, 6, 7, 8, 9, 10, 11]
+    assert (after.train.images == uncut.train.images[learnt]).all()
+    assert after.train.labels.tolist() == [0, 2, 2, 2, 1, 2, 0, 1, 2]
+    assert [entry.file for entry in after.train.left_out] == [
+        "train/cat/torn.png",
+        "train/cat/3.png",
+    ]
 
 
 @pytest.mark.parametrize("between", [",", ";", "\t"])
@@ -243,20 +262,17 @@ def test_a_renamed_image_is_known_by_its_pixels(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"))], pets)
     after, counts = apply_review(renamed(pets, 3, "train/cat/whiskers.png"), path)
-    assert counts[1:] == (1, 0, 0)
+    assert counts[1:] == (1, 0, (), 0)
     assert "train/cat/whiskers.png" not in after.train.files
 
 
-def test_rows_whose_file_is_gone_count_as_done_and_are_told(pets, tmp_path, caplog):
+def test_rows_whose_file_is_gone_count_as_done(pets, tmp_path):
     path = tmp_path / "review.csv"
     out = [item("train", row, "exclude") for row in (3, 4, 5)]
     write_review(path, [finding(*out)], pets)
     after, counts = apply_review(without(pets, 3, 4), path)
-    assert counts == (str(path), 1, 0, 2)
+    assert counts == (str(path), 1, 0, ("train/cat/3.png", "train/dog/4.png"), 0)
     assert len(after.train) == 9
-    assert caplog.messages == [
-        f"{path}: train/cat/3.png and 1 more are gone, so their rows count as done."
-    ]
 
 
 def test_a_copy_that_was_deleted_by_hand_does_not_cost_the_other_one(pets, tmp_path):
@@ -266,7 +282,8 @@ def test_a_copy_that_was_deleted_by_hand_does_not_cost_the_other_one(pets, tmp_p
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 6, "exclude"), item("train", 1, "exclude"))], pets)
     after, counts = apply_review(without(pets, 6), path)
-    assert counts[1:] == (1, 0, 1)
+    assert counts[1:3] == (1, 0)
+    assert len(counts.gone) == 1
     assert "train/cat/3.png" in after.train.files
     # Where both copies are there and neither has the name, it cannot be told which was meant.
     with pytest.raises(InputError, match=r"line 2: train/cat/6.png is not the image that was"):
@@ -302,7 +319,7 @@ def test_a_review_without_the_newer_columns_still_holds(pets, tmp_path):
     write_review(path, [finding(item("train", 3, "exclude"), item("train", 4, "exclude"))], pets)
     rows = [line.rsplit(",", 2)[0] for line in path.read_text().splitlines()]
     path.write_text("\n".join(rows))
-    assert apply_review(pets, path)[1][1:] == (2, 0, 0)
+    assert apply_review(pets, path)[1][1:] == (2, 0, (), 0)
     assert apply_review(without(pets, 4), path)[1][1:] == (1, 0, 1)
     with pytest.raises(InputError, match=r"line 3: train/dog/4.png is not the image that was"):
         apply_review(renamed(pets, 4, "train/dog/rex.png"), path)

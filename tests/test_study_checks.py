@@ -245,8 +245,18 @@ def test_overfitting_without_augmentation_is_named_and_with_it_is_not():
     one = finding("TS106", plain, shifted)
     assert [item["variation"] for item in one["items"]] == ["base"]
     assert one["items"][0]["evidence"] == (
-        "It knows 98.0% of the training and 69.0% of the validation images, and has seen each "
-        "training image unchanged in all of its 8 epochs."
+        "It knew 98.0% of the training images, counted while it learnt, and 69.0% of the "
+        "validation images; no training image was changed at random in any of its 8 epochs."
+    )
+
+
+def test_images_that_are_learnt_at_other_sizes_or_in_part_are_not_said_to_be_seen_as_they_are():
+    sizes = {"training_sizes": [0.625, 0.75, 1.0, 1.0], "hardest_share": 0.667}
+    (item,) = finding("TS106", variation(history=OVERFIT, model="whitened-cnn", **sizes))["items"]
+    assert item["evidence"] == (
+        "It knew 98.0% of the training images, counted while it learnt from images at smaller "
+        "sizes, the hardest 67% of each batch, and 69.0% of the validation images; no training "
+        "image was changed at random in any of its 8 epochs."
     )
 
 

@@ -205,7 +205,7 @@ def _print_result(result: "StudyResult") -> None:
     splits = {each["split"]: each["images"] for each in result.summary["data"]["splits"]}
     low, high = chosen["image_interval"]
     seeds = len(chosen["seeds"])
-    print(f"Recommended: {chosen['variation']} ({chosen['model']})")
+    print(f"{result.verdict}: {chosen['variation']} ({chosen['model']})")
     print(
         f"Test accuracy: {chosen['test_accuracy']:.1%}, mean of {seeds} seed{'s' * (seeds > 1)} on "
         f"{splits['test']:,} images; the shipped model's 95% interval is {low:.1%} to {high:.1%}"

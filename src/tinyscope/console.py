@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tinyscope.data.dataset import Splits
+from tinyscope.data.review import ReviewCounts
 from tinyscope.inspection.inspection import Inspection
 from tinyscope.runs.run import Run
 from tinyscope.sweep.local import Listener
@@ -50,6 +51,19 @@ class PlainProgress(Listener):
             yield
         finally:
             timer.cancel()
+
+    def reviewed(self, counts: ReviewCounts) -> None:
+        """One line on what a review has changed, and on rows that there was nothing to do for."""
+        line = (
+            f"{counts.file}: {_counted(counts.excluded, 'image')} taken out, {counts.relabelled:,} "
+            "given another class"
+        )
+        if counts.of_test:
+            line += f"; {counts.of_test:,} more are test images, which stay as they are"
+        if counts.gone:
+            more = f" and {len(counts.gone) - 1:,} more" if len(counts.gone) > 1 else ""
+            line += f"; gone, so that their rows count as done: {counts.gone[0]}{more}"
+        self.say(line)
 
     def data_loaded(self, data: Splits) -> None:
         """One line on the images, one on those left out where there are any."""

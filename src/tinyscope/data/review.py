@@ -4,8 +4,7 @@ A data set goes on while it is reviewed: files come, go and are renamed. An imag
 by its name and by its pixels, and by its pixels alone where no other image had the same ones.
 """
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,15 +28,17 @@ class ReviewCounts(NamedTuple):
     """Training and validation images that were taken out."""
     relabelled: int
     """Training and validation images that were given another class."""
-    gone: int = 0
-    """Rows that were to change an image which is there no more: they count as done."""
+    gone: tuple[str, ...] = ()
+    """Names of images that it was to change and that are not there: their rows count as done."""
+    of_test: int = 0
+    """Images that it excludes or relabels and that stayed as they are: they were cut from the
+    training images to be test images."""
 
 
 EXCLUDED = "excluded by review"
 """How the reason begins for which an image is left out by a review."""
 
 NOT_REVIEWED = ReviewCounts("", 0, 0)
-_log = logging.getLogger(__name__)
 
 
 def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Splits) -> int:
@@ -81,7 +82,9 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
     return len(rows)
 
 
-def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts]:
+def apply_review(
+    splits: Splits, path: str | Path, *, tested: ImageDataset | None = None
+) -> tuple[Splits, ReviewCounts]:
     """The data set without the images that a review excludes, and with the classes that it gives.
 
     Only images that are learnt from or chosen by are changed. A test image is never: what it is
@@ -92,6 +95,9 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
     Args:
         splits: as loaded, not cut yet.
         path: of a review file; of its columns "class" alone is not read.
+        tested: the test split that `splitting.complete` cuts from these very images, for a data set
+            that has none. It is the test split of what is returned, and none of its images, nor
+            any with the same pixels, is in another split. What the review says of them is counted.
 
     Raises:
         InputError: the file is not there, is no table in UTF-8, was written for images of another
@@ -108,24 +114,26 @@ def apply_review(splits: Splits, path: str | Path) -> tuple[Splits, ReviewCounts
     if review.faults:
         more = f" ({len(review.faults) - 3} more rows like these)" if len(review.faults) > 3 else ""
         raise InputError(f"{path}: {'; '.join(review.faults[:3])}{more}.")
-    if gone := review.gone:
-        if not review.decided and not any(_is_there(row, parts) for _, row in rows):
-            raise InputError(
-                f"{path}: none of the images that it names is there. It is of another data set, or "
-                "all of it was done by hand: leave it out."
-            )
-        are = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
-        _log.warning("%s: %s%s gone, so their rows count as done.", path, gone[0], are)
-    excluded = relabelled = 0
-    changed = {}
+    gone = review.gone
+    if gone and not review.decided and not any(_is_there(row, parts) for _, row in rows):
+        raise InputError(
+            f"{path}: none of the images that it names is there. It is of another data set, or all "
+            "of it was done by hand: leave it out."
+        )
+    cut = None if tested is None else ReviewedImages(tested)
+    excluded = relabelled = of_test = 0
+    changed = {} if tested is None else {"test": tested}
     for split, images in parts.items():
+        apart = set() if cut is None else images.also_in(cut)
         of_split = {row: why for (where, row), why in review.decided.items() if where == split}
-        out = {row: why for row, (label, why) in of_split.items() if label is None}
-        given = {row: label for row, (label, _) in of_split.items() if label is not None}
+        of_test += len(apart & of_split.keys())
+        ours = {row: choice for row, choice in of_split.items() if row not in apart}
+        out = {row: why for row, (label, why) in ours.items() if label is None}
+        given = {row: label for row, (label, _) in ours.items() if label is not None}
         excluded += len(out)
         relabelled += len(given)
-        changed[split] = _changed(images.part, out, given) if of_split else images.part
-    counts = ReviewCounts(str(path), excluded, relabelled, len(gone))
+        changed[split] = _changed(images.part, out, given, apart)
+    counts = ReviewCounts(str(path), excluded, relabelled, tuple(gone), of_test)
     return Splits(splits.name, **changed), counts
 
 
@@ -241,14 +249,18 @@ def _choice(
     return class_names.index(name), ""
 
 
-def _changed(part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, int]) -> ImageDataset:
-    labels = part.labels.copy()
-    for row, label in given.items():
-        labels[row] = label
-    part = replace(part, labels=labels)
-    if not gone:
+def _changed(
+    part: ImageDataset, gone: Mapping[int, str], given: Mapping[int, int], apart: Set[int]
+) -> ImageDataset:
+    """A split without the rows `gone`, which are listed as left out, and `apart`, which are not."""
+    if given:
+        labels = part.labels.copy()
+        for row, label in given.items():
+            labels[row] = label
+        part = replace(part, labels=labels)
+    if not gone and not apart:
         return part
     taken = [LeftOut(part.name_of(row), why) for row, why in gone.items()]
-    keep = np.setdiff1d(np.arange(len(part)), list(gone))
+    keep = np.setdiff1d(np.arange(len(part)), [*gone, *apart])
     kept = part.select(keep, split=part.split, with_left_out=True)
     return replace(kept, left_out=(*part.left_out, *taken))

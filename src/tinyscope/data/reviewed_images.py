@@ -67,6 +67,11 @@ class ReviewedImages:
             "the review anew"
         )
 
+    def also_in(self, others: "ReviewedImages") -> set[int]:
+        """Rows of the images of which another split has one with the same pixels."""
+        alike = self._by_pixels.keys() & others._by_pixels.keys()
+        return {row for digest in alike for row in self._by_pixels[digest]}
+
     def _digest(self, row: int) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.part.images[row]).data).hexdigest()[:12]
 

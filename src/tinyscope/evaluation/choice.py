@@ -8,6 +8,9 @@ import numpy as np
 
 from tinyscope.evaluation.comparison import Comparison, against, compare_all
 
+TOLERANCE = 0.02
+"""Of validation accuracy: what a smaller variation may surely be behind and be a fair choice."""
+
 
 class Candidate(NamedTuple):
     """What the choice may know of one variation."""
@@ -20,6 +23,8 @@ class Candidate(NamedTuple):
     """Validation accuracy of each seed, or empty where the study keeps no validation images."""
     right: np.ndarray | None
     """bool (N,): the lowest seed's answers to the validation images; None without them."""
+    diverged: tuple[int, ...] = ()
+    """Those of the seeds with which the training diverged."""
 
 
 class Choice(NamedTuple):
@@ -34,25 +39,27 @@ class Choice(NamedTuple):
     """Variations whose lowest seed answers the validation images neither better nor worse."""
     comparisons: tuple[Comparison, ...]
     """The recommended variation against every other on the validation images."""
+    diverged: bool
+    """Whether the training of the run that ships diverged, as with every other variation: then
+    nothing can be recommended, and the reason says so."""
 
 
 def choose(candidates: Sequence[Candidate]) -> Choice:
     """The variation with the highest mean validation accuracy over its seeds.
 
-    Equal means go to fewer parameters, then to the study's order. Without validation images nothing
-    is chosen: the first variation is given, and the reason says so.
+    Equal means go to fewer parameters, then to the study's order. Variations of which a training
+    diverged come after all others, and last those whose lowest seed did: their accuracy is a matter
+    of when they were cut off. Without validation images nothing is chosen: the first variation is
+    given, of those that stand first in this respect, and the reason says so.
 
     Args:
         candidates: at least one, in the study's order.
     """
-    first = candidates[0]
     if any(candidate.right is None for candidate in candidates):
-        reason = (
-            f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
-            "first variation. The test images are never used to choose."
-        )
-        return Choice(first.variation, first.seeds[0], reason, (), ())
-    ranked = sorted(candidates, key=lambda one: (-_mean(one), one.parameters))
+        first = min(candidates, key=_unsound)
+        reason = _unchosen(first, candidates)
+        return Choice(first.variation, first.seeds[0], reason, (), (), _lost(first))
+    ranked = sorted(candidates, key=lambda one: (_unsound(one), -_mean(one), one.parameters))
     best = ranked[0]
     right = {one.variation: one.right for one in candidates if one.right is not None}
     comparisons = against(best.variation, compare_all(right))
@@ -63,7 +70,17 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
         reason=_reason(ranked, comparisons),
         cannot_be_told_apart_from=tuple(level),
         comparisons=tuple(comparisons),
+        diverged=_lost(best),
     )
+
+
+def _unsound(candidate: Candidate) -> int:
+    """0 where no training diverged, 2 where that of the run that ships did, else 1."""
+    return 2 if _lost(candidate) else min(1, len(candidate.diverged))
+
+
+def _lost(candidate: Candidate) -> bool:
+    return candidate.seeds[0] in candidate.diverged
 
 
 def _mean(candidate: Candidate) -> float:
@@ -82,6 +99,34 @@ def _joined(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {_joined([str(seed) for seed in seeds])}"
+
+
+def _nothing_sound(best: Candidate) -> str:
+    return (
+        f"Nothing can be recommended: every training with {_seeds(best.seeds[:1])}, the one that "
+        "ships, diverged."
+    )
+
+
+def _not_diverged(best: Candidate) -> str:
+    """What keeps the best, and those that it is compared with, from being passed over."""
+    which = f" with {_seeds(best.seeds[:1])}" if best.diverged else ""
+    return f"whose training{which} did not diverge"
+
+
+def _unchosen(first: Candidate, candidates: Sequence[Candidate]) -> str:
+    """Why this one is given where the study keeps no validation images."""
+    if _lost(first):
+        return f"{_nothing_sound(first)} {_quoted(first)} is the study's first variation."
+    of_those = "" if first is candidates[0] else f" {_not_diverged(first)}"
+    return (
+        f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
+        f"first variation{of_those}. The test images are never used to choose."
+    )
+
+
 def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> str:
     best = ranked[0]
     over = (
@@ -89,12 +134,46 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
         if len(best.seeds) == 1
         else f"mean validation accuracy over {len(best.seeds)} seeds"
     )
+    if _lost(best):
+        has = f"the highest {over}:" if len(ranked) > 1 else f"a {over} of"
+        return f"{_nothing_sound(best)} {_quoted(best)} has {has} {_mean(best):.2%}."
+    sentences = _lead(ranked, over)
+    if best.diverged:
+        sentences.append(
+            f"The training of {_quoted(best)} with {_seeds(best.diverged)} diverged; the one that "
+            f"ships, with {_seeds(best.seeds[:1])}, did not."
+        )
+    if comparisons:
+        sentences += _judged(best, ranked, comparisons)
+    return " ".join(sentences)
+
+
+def _lead(ranked: Sequence[Candidate], over: str) -> list[str]:
+    """By how much the best is ahead, and what was passed over for it."""
+    best = ranked[0]
     if len(ranked) == 1:
-        return (
+        return [
             f"{_quoted(best)} is the only variation of the study, so there was nothing to choose; "
             f"its {over} is {_mean(best):.2%}."
-        )
-    second = ranked[1]
+        ]
+    passed: list[Candidate] = []
+    rivals: list[Candidate] = []
+    for one in ranked[1:]:
+        over_it = _unsound(one) > _unsound(best) and _mean(one) >= _mean(best)
+        (passed if over_it else rivals).append(one)
+    told = [
+        f"{_quoted(one)} has {_mean(one):.2%}, but its training with {_seeds(one.diverged)} "
+        "diverged."
+        for one in passed
+    ]
+    if not rivals:
+        return [
+            f"{_quoted(best)} is the only variation {_not_diverged(best)}; its {over} is "
+            f"{_mean(best):.2%}.",
+            *told,
+        ]
+    second = max(rivals, key=_mean)
+    among = f"Of the variations {_not_diverged(best)}, " if passed else ""
     if _mean(best) > _mean(second):
         gap = 100 * (_mean(best) - _mean(second))
         lead = (
@@ -108,32 +187,94 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
             f"{_quoted(best)} and {_quoted(second)} share the highest {over}, {_mean(best):.2%}; "
             f"{_quoted(best)} is taken because {why}."
         )
-    return " ".join([lead, *_judged(best, ranked, comparisons)])
+    return [among + lead, *told]
 
 
 def _judged(
     best: Candidate, ranked: Sequence[Candidate], comparisons: Sequence[Comparison]
 ) -> list[str]:
-    """What the paired tests say of the best."""
+    """What the paired tests say of the best one's run that ships, and other seeds of the rest."""
+    by_name = {one.variation: one for one in ranked}
     by_verdict: dict[str, list[str]] = {}
     for comparison in comparisons:
         by_verdict.setdefault(comparison.verdict, []).append(comparison.second)
     better, level = by_verdict.get("better", []), by_verdict.get("cannot be told apart", [])
+    all_better = len(better) == len(comparisons) > 1
     said = []
     if better:
-        others = "every other variation" if len(better) == len(comparisons) else _listed(better)
+        others = "all others" if all_better else _those_of(better)
         said.append(f"is better than {others} by more than chance explains")
     if level:
-        said.append(f"cannot be told apart from {_listed(level)}")
-    if worse := by_verdict.get("worse"):
-        said.append(f"is behind {_listed(worse)} with the lowest seed, but not on average")
+        said.append(f"cannot be told apart from {_those_of(level)}")
+    worse = by_verdict.get("worse", [])
+    on_average = [name for name in worse if _mean(by_name[name]) < _mean(best)]
+    if behind := [name for name in worse if name not in on_average]:
+        said.append(f"is behind {_those_of(behind)}")
+    if on_average:
+        said.append(f"is behind {_those_of(on_average)}, but not on average")
     images = comparisons[0].test.images
-    sentences = [f"On the same {images:,} validation images it {_joined(said)}."]
-    parameters = {one.variation: one.parameters for one in ranked}
-    small = min(level, key=parameters.__getitem__, default=best.variation)
-    if parameters[small] < best.parameters:
+    sentences = [
+        f"Of the runs with {_seeds(best.seeds[:1])}, on the same {images:,} validation images, "
+        f"that of {_quoted(best)} {_joined(said)}."
+    ]
+    agreed = [name for name in better if _ahead_with_other_seeds(best, by_name[name])]
+    if len(best.seeds) > 1 and agreed:
+        others = "every other variation" if all_better and agreed == better else _listed(agreed)
+        agree = "The other seed agrees" if len(best.seeds) == 2 else "All other seeds agree"
+        sentences.append(f"{agree}: {_quoted(best)} is better than {others}.")
+    if doubtful := [name for name in better if name not in agreed]:
         sentences.append(
-            f"“{small}” is smaller ({parameters[small]:,} parameters against "
-            f"{best.parameters:,}) and a fair choice where size matters."
+            f"With other seeds it is not always ahead of {_listed(doubtful)}: whether it is better "
+            "is not known."
         )
-    return sentences
+    return sentences + _smaller(best, [by_name[name] for name in level], comparisons)
+
+
+def _those_of(names: Sequence[str]) -> str:
+    return f"{'that' if len(names) == 1 else 'those'} of {_listed(names)}"
+
+
+def _ahead_with_other_seeds(best: Candidate, other: Candidate) -> bool:
+    theirs = dict(zip(other.seeds, other.accuracies, strict=True))
+    ours = dict(zip(best.seeds, best.accuracies, strict=True))
+    return all(ours[seed] > theirs[seed] for seed in best.seeds[1:] if seed in theirs)
+
+
+def _smaller(
+    best: Candidate, level: Sequence[Candidate], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """What a smaller variation costs that cannot be told apart; one that costs little first.
+
+    That no difference was found does not say that there is none: with few images, none is found
+    where there is a large one.
+    """
+    tests = {one.second: one.test for one in comparisons}
+
+    def at_most(one: Candidate) -> float:
+        """What it may be behind, in accuracy."""
+        return max(_mean(best) - _mean(one), tests[one.variation].interval[1])
+
+    smaller = [
+        one for one in level if one.parameters < best.parameters and _unsound(one) == _unsound(best)
+    ]
+    if not smaller:
+        return []
+    small = min(smaller, key=lambda one: (at_most(one) > TOLERANCE, one.parameters))
+    test = tests[small.variation]
+    low, high = (_points(end) for end in test.interval)
+    seed = f"with {_seeds(best.seeds[:1])} (95% interval {low} to {high})"
+    behind = f"{_points(_mean(best) - _mean(small))} points behind"
+    if len(best.seeds) > 1:
+        behind += f" on average, {_points(test.difference)}"
+    limit = f"{100 * TOLERANCE:g} points"
+    so = f"at most {limit}, a fair choice where size matters"
+    if at_most(small) > TOLERANCE:
+        so = f"it may cost more than {limit}"
+    return [
+        f"{_quoted(small)} is smaller ({small.parameters:,} parameters against "
+        f"{best.parameters:,}) and {behind} {seed}: {so}."
+    ]
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.2f}".replace("-", "\N{MINUS SIGN}")

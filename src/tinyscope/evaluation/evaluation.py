@@ -192,7 +192,8 @@ class Evaluation:
             for name, value in self.overall().items()
             if value is not None
         ]
-        worst = sorted(self.per_class(), key=lambda row: row["f1"])[:3]
+        tested = [row for row in self.per_class() if row["support"]]
+        worst = sorted(tested, key=lambda row: row["f1"])[:3]
         names = ", ".join(f"{escape(row['class'])} ({row['f1']:.2f})" for row in worst)
         return (
             f"<table><caption>{escape(self.split)}: {len(self.labels):,} images, "

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyscope.report.beside_published import ratio
+from tinyscope.report.whole_cost import ancestors
 
 
 def better_recipe(variations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -65,12 +66,7 @@ def better_recipe(variations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
 def _account(
     variation: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    test = variation["test"]
-    seconds, after, start = variation["train_seconds"], [], variation["start_from"]
-    while start in by_name:
-        seconds += by_name[start]["train_seconds"]
-        after.append(start)
-        start = by_name[start]["start_from"]
+    test, before = variation["test"], ancestors(variation, by_name)
     several = len(variation["seeds"]) > 1
     return {
         "name": variation["name"],
@@ -78,6 +74,6 @@ def _account(
         "parameters": variation["parameters"],
         "accuracy": test["accuracy"],
         "interval": test["seed_interval"] if several else test["image_interval"],
-        "seconds": seconds,
-        "after": after,
+        "seconds": sum(one["train_seconds"] for one in [variation, *before]),
+        "after": [one["name"] for one in before],
     }

@@ -195,9 +195,10 @@ def plain_images(summary: Mapping[str, Any]) -> Outcome:
             {
                 "variation": one["name"],
                 "evidence": (
-                    f"It knows {seen.train_accuracy:.1%} of the training and "
-                    f"{seen.val_accuracy:.1%} of the validation images, and has seen each training "
-                    f"image unchanged in all of its {seen.epochs:.0f} epochs."
+                    f"It knew {seen.train_accuracy:.1%} of the training images, counted while it "
+                    f"learnt{_as_changed(one)}, and {seen.val_accuracy:.1%} of the validation "
+                    "images; no training image was changed at random in any of its "
+                    f"{seen.epochs:.0f} epochs."
                 ),
                 "gap": seen.gap,
             }

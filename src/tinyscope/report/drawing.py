@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,47 @@ def short(name: str, length: int) -> str:
     if len(line) <= length:
         return line
     return line[: length - length // 3 - 1].rstrip() + "…" + line[-(length // 3) :].lstrip()
+
+
+def shortened(names: Sequence[str], length: int) -> list[str]:
+    """Different names, each cut as by `short`, and still different from one another.
+
+    Points of a grid ("epochs=5,shift=2") that are too long lose what all of them share, then
+    letters of their keys, so that every value is seen. Others that would look alike are numbered.
+    """
+    points = [_settings(name) for name in names]
+    grid = [each for each, name in zip(points, names, strict=True) if each and len(name) > length]
+    if grid:
+        every = [set(each) for each in points if each]
+        shared = set.intersection(*every) if len(every) > 1 else set()
+        points = [[part for part in each if part not in shared] for each in points]
+    cut = [
+        _squeezed(each, length) if grid and each else short(name, length)
+        for each, name in zip(points, names, strict=True)
+    ]
+    if len(set(cut)) == len(names):
+        return cut
+    numbers = [f"{place}. " for place in range(1, len(names) + 1)]
+    return [n + short(name, length - len(n)) for n, name in zip(numbers, names, strict=True)]
+
+
+def _settings(name: str) -> list[str]:
+    """The parts "key=value" that a point of a grid is named by; none of any other name."""
+    parts = name.split(",")
+    return parts if all("=" in part for part in parts) else []
+
+
+def _squeezed(parts: Sequence[str], length: int) -> str:
+    """Parts "key=value" with keys cut so that all values fit, if they do."""
+    if len(whole := ",".join(parts)) <= length:
+        return short(whole, length)
+    room = (length - len(parts) + 1) // len(parts)
+    told = []
+    for part in parts:
+        key, _, value = part.partition("=")
+        letters = max(1, room - len(value) - 2)
+        told.append(part if len(part) <= room else f"{key[:letters]}…={value}")
+    return short(",".join(told), length)
 
 
 def svg(figure: "Figure", *, label: str, name: str) -> str:

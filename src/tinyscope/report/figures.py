@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyscope.report.drawing import INK, blank, label, short
+from tinyscope.report.drawing import INK, blank, label, shortened
+from tinyscope.report.whole_cost import whole_costs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +93,8 @@ def model_curves(
 ) -> "Figure":
     """Validation accuracy of every model on one plot (the lowest seed of each).
 
-    Without validation images it is training accuracy, and the axis says so.
+    Without validation images it is training accuracy, and the axis says so. The seconds of a model
+    that goes on from another begin where that one's ended; its epochs begin anew.
 
     Args:
         variations: the "variations" of a summary.
@@ -101,10 +103,11 @@ def model_curves(
     """
     figure, axes = blank(4.6, 3.1)
     key = "val_accuracy" if variations[0]["validation"] else "train_accuracy"
+    costs, names = whole_costs(variations), _names(variations)
     for place in range(len(variations)) if places is None else places:
         variation = variations[place]
         history = variation["runs"][0]["history"]
-        seconds, clock = [], 0.0
+        seconds, clock = [], costs[variation["name"]].seconds_before
         for row in history:
             clock += row["seconds"]
             seconds.append(clock)
@@ -113,7 +116,7 @@ def model_curves(
             _gapped([row[key] for row in history]),
             markevery=max(1, len(history) // 8),
             **_series(place),
-            label=short(variation["name"], 26),
+            label=names[place],
         )
     label(
         axes,
@@ -163,7 +166,7 @@ def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
                 markeredgewidth=1.6,
                 label="published",
             )
-    names = [short(variation["name"], 26) for variation in variations]
+    names = _names(variations)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -178,19 +181,24 @@ def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
 
 
 def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Mean test accuracy of every model against its mean training seconds (logarithmic)."""
+    """Mean test accuracy of every model against its mean training seconds (logarithmic).
+
+    Those of the trainings that a model goes on from are counted in.
+    """
     figure, axes = blank(4.6, 3.1)
+    costs, names, spent = whole_costs(variations), _names(variations), []
     for place, variation in enumerate(variations):
         if not variation["train_seconds"]:  # it diverged before an epoch was over
             continue
         series = _series(place) | {"linestyle": "none", "markersize": 8}
+        spent.append(costs[variation["name"]].seconds)
         axes.plot(
-            variation["train_seconds"],
+            spent[-1],
             variation["test"]["accuracy"],
             **series,
-            label=short(variation["name"], 26),
+            label=names[place],
         )
-    seconds = [each["train_seconds"] for each in variations if each["train_seconds"]] or [1.0]
+    seconds = spent or [1.0]
     axes.set_xscale("log")
     axes.set_xlim(min(seconds) / 1.5, max(seconds) * 1.5)
     shown = [value for value in DURATIONS if min(seconds) / 1.5 <= value <= max(seconds) * 1.5]
@@ -203,6 +211,11 @@ def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     _percent(axes.yaxis)
     _legend_below(figure, axes)
     return figure
+
+
+def _names(variations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the models are called in every figure."""
+    return shortened([variation["name"] for variation in variations], 26)
 
 
 def _gapped(values: Sequence[float | None]) -> list[float]:

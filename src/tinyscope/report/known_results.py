@@ -127,8 +127,19 @@ def ranked(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         "method": f"{chosen['variation']} ({chosen['model']})",
         "source": "this study",
         "condition": f"our {splits['test']:,} test images; {100 * low:.2f}–{100 * high:.2f}%: 95% "
-        f"{kind}; learnt from {learnt_from:,} images",
+        f"{kind}; learnt from {learnt_from:,} images{_learnt_before(recipe)}",
         "ours": True,
     }
     rows = [{**one._asdict(), "ours": False} for one in known] + [ours]
     return sorted(rows, key=lambda row: row["accuracy"])
+
+
+def _learnt_before(recipe: Mapping[str, Any]) -> str:
+    """What a model knew before it saw the study's images, as the rest of a condition."""
+    backbone = str(recipe.get("backbone", ""))
+    if not backbone:
+        return ""
+    name = backbone.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    # A folder's model may have learnt from any images, even from these.
+    own = name != backbone and not backbone.startswith("timm:")
+    return f"; its backbone ({name}) had learnt {'' if own else 'from other images '}before"

@@ -11,6 +11,7 @@ FEW = 30  # test images of a class below which its figures say little
 DIVERGED = "diverged"
 
 _FROM_CIFAR100 = "cifar100-backbone"
+_TOLD_CLASSES = 5  # without test images that are named
 _TOLD = 3  # models whose accuracy without leaked test images is told in a sentence
 
 
@@ -52,9 +53,19 @@ def limits(
             "balanced accuracy of all alike."
         )
     test = next(part for part in data["splits"] if part["split"] == "test")
-    rare = [name for name, n in zip(data["class_names"], test["counts"], strict=True) if n < FEW]
+    counts = dict(zip(data["class_names"], test["counts"], strict=True))
+    if untested := [name for name, n in counts.items() if n == 0]:
+        told = [f"“{name}”" for name in untested[:_TOLD_CLASSES]]
+        more = len(untested) - len(told)
+        listed = ", ".join(told) + (f" and {more} more" if more else "")
+        noun = "classes has" if len(untested) == 1 else "classes have"
+        found.append(
+            f"{len(untested)} of {classes} {noun} no test images ({listed}): no figure here tells "
+            "how well such images are recognised."
+        )
+    rare = [name for name, n in counts.items() if 0 < n < FEW]
     if rare:
-        noun = "class has" if len(rare) == 1 else "classes have"
+        noun = "classes has" if len(rare) == 1 else "classes have"
         found.append(
             f"{len(rare)} of {classes} {noun} fewer than {FEW} test images; what is said of a "
             "single one of them is rough."
@@ -74,16 +85,7 @@ def limits(
             "There were no validation images, so no model was chosen on data: that one test "
             "accuracy is higher than another here is no basis for a choice."
         )
-    diverged = [
-        one["name"] for one in variations for run in one["runs"] if run["stopped"] == DIVERGED
-    ]
-    if diverged:
-        runs = "1 run" if len(diverged) == 1 else f"{len(diverged)} runs"
-        found.append(
-            f"The loss of {runs} of {', '.join(sorted(set(diverged)))} grew without bound: the "
-            "figures are those of the best epoch before, of the last one where there are no "
-            "validation images, and say nothing of a lower learning rate."
-        )
+    found += _on_divergence(variations, validated=bool(study["validation"]))
     found += _on_known_images(data["class_names"], variations)
     again = [f"“{one['name']}”" for one in variations if one["recipe"].get("refit")]
     if again and study["validation"]:
@@ -111,6 +113,27 @@ def limits(
             "another training of the published method would have given."
         )
     return found
+
+
+def _on_divergence(variations: list[dict[str, Any]], *, validated: bool) -> list[str]:
+    """What the figures are of where a training diverged: after some epochs, or in the first."""
+    kept = f"those of the {'best' if validated else 'last'} epoch before"
+    untrained = "those of the initial weights, because not even the first epoch was completed"
+    sentences = []
+    for figures, begun in ((kept, True), (untrained, False)):
+        names = [
+            one["name"]
+            for one in variations
+            for run in one["runs"]
+            if run["stopped"] == DIVERGED and bool(run["epochs_run"]) == begun
+        ]
+        if names:
+            runs = "1 run" if len(names) == 1 else f"{len(names)} runs"
+            sentences.append(
+                f"The loss of {runs} of {', '.join(sorted(set(names)))} grew without bound: the "
+                f"figures are {figures}, and say nothing of a lower learning rate."
+            )
+    return sentences
 
 
 def _on_known_images(class_names: list[str], variations: list[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyscope.data.review import NOT_REVIEWED
 from tinyscope.files import write_text
 from tinyscope.report import figures
 from tinyscope.report.beside_published import curve_rows, differences, figure_rows, mistakes
@@ -13,7 +14,9 @@ from tinyscope.report.better_recipe import better_recipe
 from tinyscope.report.confusion_figure import TEXT_CELLS, confusion
 from tinyscope.report.data_page import SEVERITIES, inspected
 from tinyscope.report.known_results import ranked
+from tinyscope.report.machines import on_one_machine
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
+from tinyscope.report.whole_cost import whole_costs
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -47,6 +50,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     chosen = by_name[summary["recommended"]["variation"]]
     recipes = [variation["recipe"] for variation in summary["variations"]]
     width = summary["data"]["image_shape"][1]
+    better = better_recipe(summary["variations"])
     return {
         **summary,
         "chosen": chosen,
@@ -64,6 +68,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "drawn": _drawn(summary),
         "draw_model": _model_drawer(summary),
         "leaks": chosen["test"]["leaks"],
+        "expected": _expected(chosen["test"]),
         "refitted": any(one["recipe"].get("refit") for one in summary["variations"]),
         "any_leaks": any(_leaked(variation) for variation in summary["variations"]),
         "seen": None if summary["inspection"] is None else inspected(summary["inspection"]),
@@ -72,7 +77,10 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "published_any": any(one["published"] is not None for one in by_name.values()),
         "published_test": any(one["published_test"] is not None for one in by_name.values()),
         "differences": differences(summary["variations"]),
-        "better": better_recipe(summary["variations"]),
+        "better": better,
+        "better_compares": better is not None
+        and on_one_machine(summary["environments"], _runs_behind(better, by_name)),
+        "one_machine": on_one_machine(summary["environments"]),
         "known": ranked(summary),
     }
 
@@ -101,13 +109,39 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
         {**one, "processor": one["machine"].get("device_name", one["machine"]["cpu"])}
         for one in summary["environments"]
     ]
-    known = {"study": study, "environments": environments, "variations": variations}
+    data = summary["data"]
+    review = {**NOT_REVIEWED._asdict(), **data["review"]}
+    costs = whole_costs(variations)
+    variations = [{**one, "whole": costs[one["name"]]} for one in variations]
+    known = {
+        "study": study,
+        "recommended": {"diverged": False, **summary["recommended"]},
+        "data": {**data, "review": review},
+        "environments": environments,
+        "variations": variations,
+    }
     return {**dict.fromkeys(later, ()), **summary, **known}
+
+
+def _runs_behind(better: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The runs whose seconds `better_recipe` compares."""
+    sides = better["theirs"], better["ours"]
+    names = [name for side in sides for name in (side["name"], *side["after"])]
+    return {run["name"] for name in names for run in by_name[name]["runs"]}
 
 
 def _leaked(variation: Mapping[str, Any]) -> bool:
     leaks = variation["test"]["leaks"]
     return leaks is not None and leaks["images"] > 0
+
+
+def _expected(test: Mapping[str, Any]) -> list[float] | None:
+    """The interval of the accuracy on images that are no copies of training images, if known."""
+    leaks = test["leaks"]
+    if leaks is not None and leaks["images"]:
+        return leaks.get("image_interval_without")  # earlier versions did not tell it
+    interval: list[float] = test["image_interval"]
+    return interval
 
 
 def _same(value: Any) -> str:

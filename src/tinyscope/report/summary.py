@@ -18,7 +18,7 @@ from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
-from tinyscope.report.limits import limits
+from tinyscope.report.limits import DIVERGED, limits
 from tinyscope.report.pictures import Album
 from tinyscope.report.study_checks import study_findings
 from tinyscope.report.suggestions import suggestions
@@ -26,6 +26,11 @@ from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import Run
 
 FORMAT = 1
+PARTS = (
+    *("format", "tinyscope", "created", "study", "recommended", "data", "inspection"),
+    *("variations", "comparisons", "clock", "formula", "environments", "limits", "pictures"),
+)
+"""What every summary holds; "findings", "suggestions" and "improvements" came later."""
 SAMPLE_CLASSES = 12
 SAMPLES_OF_A_CLASS = 6
 CLOCK = (
@@ -117,7 +122,7 @@ def summarise(
         "left_out": list(study.left_out()),
         "validation_came_with_data": validation_came_with_data,
     }
-    data = data_block(splits, album) | {"review": reviewed._asdict()}
+    data = data_block(splits, album) | {"review": reviewed._asdict() | {"gone": len(reviewed.gone)}}
     summary: dict[str, Any] = {
         "format": FORMAT,
         "tinyscope": __version__,
@@ -253,6 +258,7 @@ def _candidate(runs: Sequence[Run], validation: Sequence[Evaluation] | None) -> 
         seeds=tuple(run.seed for run in runs),
         accuracies=tuple(one.accuracy for one in validation or ()),
         right=None if validation is None else validation[0].right,
+        diverged=tuple(run.seed for run in runs if run.result["stopped"] == DIVERGED),
     )
 
 
@@ -268,13 +274,15 @@ def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = next(one for one in variations if one["name"] == choice.variation)
-    by_f1 = sorted(chosen["test"]["per_class"], key=lambda row: row["f1"])
+    tested = [row for row in chosen["test"]["per_class"] if row["support"]]
+    by_f1 = sorted(tested, key=lambda row: row["f1"])
     some = min(3, len(by_f1) // 2)
     return {
         "variation": choice.variation,
         "model": chosen["model"],
         "run": chosen["runs"][0]["name"],
         "reason": choice.reason,
+        "diverged": choice.diverged,
         "cannot_be_told_apart_from": list(choice.cannot_be_told_apart_from),
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],

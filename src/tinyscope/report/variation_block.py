@@ -10,7 +10,7 @@ import numpy as np
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import DataError
 from tinyscope.evaluation.evaluation import Evaluation
-from tinyscope.evaluation.intervals import student
+from tinyscope.evaluation.intervals import student, wilson
 from tinyscope.report.pictures import Album
 from tinyscope.runs.run import Run
 
@@ -115,16 +115,25 @@ def _split_block(runs: Sequence[Run], found: Sequence[Evaluation]) -> dict[str, 
 
 
 def _leaks(found: Sequence[Evaluation], leaked: Sequence[int] | None) -> dict[str, Any] | None:
-    """Accuracy on the test images that have a copy among those learnt from, and on the others."""
+    """Accuracy on the test images that have a copy among those learnt from, and on the others.
+
+    Means over seeds; of the others also that of the lowest seed's run, with its 95% interval over
+    images, which is what can be expected of the model that ships.
+    """
     if leaked is None:
         return None
     among = np.zeros(len(found[0].labels), bool)
     among[list(leaked)] = True
+    shipped = found[0].right[~among]
     return {
         "images": int(among.sum()),
         "accuracy": fmean(one.right[among].mean() for one in found) if among.any() else None,
         "accuracy_without": fmean(one.right[~among].mean() for one in found)
         if not among.all()
+        else None,
+        "lowest_seed_accuracy_without": float(shipped.mean()) if len(shipped) else None,
+        "image_interval_without": list(wilson(int(shipped.sum()), len(shipped)))
+        if len(shipped)
         else None,
     }
 

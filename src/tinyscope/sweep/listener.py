@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tinyscope.data.dataset import Splits
+from tinyscope.data.review import ReviewCounts
 from tinyscope.inspection.inspection import Inspection
 from tinyscope.runs.run import Run
 from tinyscope.sweep.planned import Planned
@@ -16,6 +17,9 @@ class Listener:
     def loading(self, data: str) -> AbstractContextManager[None]:
         """Entered while the data set is being read; a large folder takes minutes at first."""
         return nullcontext()
+
+    def reviewed(self, counts: ReviewCounts) -> None:
+        """A review file has been carried out."""
 
     def data_loaded(self, data: Splits) -> None:
         """The data set is there, its splits cut."""

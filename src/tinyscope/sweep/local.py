@@ -55,11 +55,11 @@ def run_study(
     folder = (out or DEFAULT_ROOT / study.name).resolve()
     check_folder(folder)
     with hears.loading(study.data):
-        loaded = load(study.data, size=study.size) if data is None else data
-        reviewed = NOT_REVIEWED
-        if study.review:
-            loaded, reviewed = apply_review(loaded, study.review)
+        found = load(study.data, size=study.size) if data is None else data
+        loaded, reviewed = _reviewed(found, study)
         complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
+    if study.review:
+        hears.reviewed(reviewed)
     hears.data_loaded(complete)
     with hears.inspecting():
         inspection = inspect(loaded, origin=study.data if data is None else None, training=False)
@@ -94,11 +94,26 @@ def run_study(
         return _report(
             planned,
             cut=cut,
-            validation_came_with_data=bool(study.validation) and loaded.validation is not None,
-            test_came_with_data=loaded.test is not None,
+            validation_came_with_data=bool(study.validation) and found.validation is not None,
+            test_came_with_data=found.test is not None,
             reviewed=reviewed,
             inspection=inspection,
         )
+
+
+def _reviewed(found: Splits, study: Study) -> tuple[Splits, ReviewCounts]:
+    """The data set as the study's review leaves it.
+
+    Of a data set without test images, those are cut first, from all images: the same as without a
+    review, or it would decide what the models are examined by.
+    """
+    if not study.review:
+        return found, NOT_REVIEWED
+    tested = None
+    if found.test is None:
+        cut = splitting.complete(found, validation=study.validation, seed=study.split_seed)
+        tested = cut.test
+    return apply_review(found, study.review, tested=tested)
 
 
 @contextmanager

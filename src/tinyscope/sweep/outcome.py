@@ -8,7 +8,7 @@ from typing import Any
 from tinyscope.errors import StorageError
 from tinyscope.files import read_json
 from tinyscope.report.page import write_report
-from tinyscope.report.summary import FORMAT, headline
+from tinyscope.report.summary import FORMAT, PARTS, headline
 from tinyscope.runs.run import Run, read_run
 from tinyscope.shipping.classifier import Classifier, load_classifier
 
@@ -37,6 +37,19 @@ class StudyResult:
         """The recommended run with the reason."""
         chosen = self.summary["recommended"]
         return Recommended(read_run(self.folder / "runs" / chosen["run"]), chosen["reason"])
+
+    @property
+    def verdict(self) -> str:
+        """What the study says of the variation that it gives: that it is recommended, or why not.
+
+        For people, before the variation's name: "Recommended".
+        """
+        chosen = self.summary["recommended"]
+        if chosen.get("diverged"):
+            return "Nothing can be recommended, the trainings diverged; shown"
+        if chosen["val_accuracy"] is None:
+            return "Nothing was chosen, there are no validation images; shown"
+        return "Recommended"
 
     def report(self, path: str | Path) -> Path:
         """Writes the report to another place as well; returns it.
@@ -73,10 +86,33 @@ def read_study(folder: Path) -> StudyResult:
     Raises:
         StorageError: there is none, it cannot be read, or a later version has written it.
     """
-    summary = read_json(folder / "summary.json")
-    if summary.get("format", 0) > FORMAT:
+    path = folder / "summary.json"
+    if not _is_there(path):
         raise StorageError(
-            f"{folder} was written by a later version of Tinyscope (format {summary['format']}; "
-            f"this one reads up to {FORMAT})."
+            f"There is no finished study in {folder}: expected a summary.json, which a study "
+            'writes once all its runs are finished. "tinyscope list runs" shows what there is.'
+        )
+    summary = read_json(path)
+    version = summary.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise StorageError(
+            f"{folder} was written by a later version of Tinyscope (format {version}; this one "
+            f"reads up to {FORMAT})."
+        )
+    if missing := [key for key in PARTS if key not in summary]:
+        raise StorageError(
+            f"{path} is damaged: it lacks {', '.join(missing)}. Run the study again to have it "
+            "written anew; its finished runs are kept."
         )
     return StudyResult(folder.resolve(), summary)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, as far as can be seen; reading tells why one cannot be read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True

@@ -1,0 +1,82 @@
+"""Reading a finished study back from its folder."""
+
+import json
+
+import pytest
+from page_world import small_summary
+
+from tinyscope import cli
+from tinyscope.errors import StorageError
+from tinyscope.report.summary import PARTS
+from tinyscope.sweep.outcome import read_study
+
+
+@pytest.fixture
+def summary(tmp_path):
+    return small_summary(tmp_path / "runs")
+
+
+def stored(folder, summary):
+    folder.mkdir(exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def refusal(folder):
+    with pytest.raises(StorageError) as caught:
+        read_study(folder)
+    return str(caught.value)
+
+
+def test_a_finished_study_is_read_as_it_was_written(tmp_path, summary):
+    found = read_study(stored(tmp_path / "s", summary))
+    assert found.summary == summary
+    assert found.folder == (tmp_path / "s").resolve()
+
+
+def test_a_folder_without_a_summary_says_what_was_expected_and_what_lists_studies(tmp_path):
+    assert refusal(tmp_path) == (
+        f"There is no finished study in {tmp_path}: expected a summary.json, which a study writes "
+        'once all its runs are finished. "tinyscope list runs" shows what there is.'
+    )
+    (tmp_path / "file").write_text("")
+    assert refusal(tmp_path / "file").startswith("There is no finished study in ")
+
+
+def test_a_summary_that_is_there_and_cannot_be_read_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "summary.json").symlink_to("summary.json")
+    assert f"{tmp_path / 'summary.json'} cannot be read" in refusal(tmp_path)
+
+
+def test_a_summary_that_lacks_parts_names_them_with_the_remedy(tmp_path, summary):
+    folder = stored(tmp_path / "s", {key: summary[key] for key in PARTS if key != "data"})
+    assert refusal(folder) == (
+        f"{folder / 'summary.json'} is damaged: it lacks data. Run the study again to have it "
+        "written anew; its finished runs are kept."
+    )
+    assert "it lacks format, tinyscope, created, study," in refusal(stored(folder, {}))
+
+
+def test_the_parts_that_are_asked_for_are_those_that_every_summary_has(summary):
+    assert set(summary) - set(PARTS) == {"findings", "suggestions", "improvements"}
+    assert set(PARTS) <= set(summary)
+
+
+def test_a_later_format_is_told_before_anything_that_it_may_lack(tmp_path):
+    told = refusal(stored(tmp_path, {"format": 99}))
+    assert told.endswith("by a later version of Tinyscope (format 99; this one reads up to 1).")
+
+
+def test_the_command_calls_a_model_recommended_only_where_it_was_chosen(tmp_path, summary, capsys):
+    def first_line(**changes):
+        chosen = summary["recommended"] | changes
+        cli._print_result(read_study(stored(tmp_path, summary | {"recommended": chosen})))
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert first_line() == "Recommended: base (compact-cnn)"
+    assert first_line(val_accuracy=None) == (
+        "Nothing was chosen, there are no validation images; shown: base (compact-cnn)"
+    )
+    assert first_line(diverged=True) == (
+        "Nothing can be recommended, the trainings diverged; shown: base (compact-cnn)"
+    )

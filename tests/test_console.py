@@ -10,6 +10,7 @@ from tinyscope import console
 from tinyscope.console import LiveProgress, PlainProgress, duration, figures
 from tinyscope.data.review import ReviewCounts
 from tinyscope.data.splitting import complete
+from tinyscope.plan.study import Study
 from tinyscope.sweep.local import run_study
 from tinyscope.sweep.planned import plan_runs
 
@@ -74,6 +75,17 @@ def test_variations_that_hardly_train_at_all_are_named_beforehand(world, capsys,
             "more epochs or smaller batches help, as in --set epochs=60 --set batch_size=32\n"
         ).format(*planned.recipes)
         assert capsys.readouterr().err.endswith(line) is told
+
+
+def test_fits_whose_time_is_not_known_are_named_beforehand(world, capsys, tmp_path):
+    variations = {"forest": {"classifier": "random-forest"}, "tuned": {"recipe": "fine-tuning"}}
+    study = Study(name="s", recipe="transfer", base=False, seeds=(0, 1), variations=variations)
+    planned = plan_runs(study, complete(world), tmp_path)
+    PlainProgress().planned(planned, 60.0, "")
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "s: 2 variations x 2 seeds = 4 runs; about 60 s on this machine, the fits of forest not "
+        "counted"
+    )
 
 
 def test_the_live_display_leaves_the_same_lines_and_a_bar_that_goes_away(

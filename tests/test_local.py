@@ -412,3 +412,15 @@ def test_a_study_of_the_fast_recipe_goes_on_after_an_interruption_with_the_same_
     whole = run_study(longer, world, out=tmp_path / "whole")
     ours, theirs = (study.folder / "model" / "weights.safetensors" for study in (resumed, whole))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_published_tables_that_name_no_class_of_the_data_are_told_before_any_training(
+    world, tmp_path
+):
+    (tmp_path / "tables").mkdir()
+    text = "variation,class,precision,recall,f1\nbase,truk,0.5,0.5,0.5\n"
+    (tmp_path / "tables" / "per-class.csv").write_text(text)
+    study = replace(STUDY, published_tables=str(tmp_path / "tables"))
+    with pytest.raises(InputError, match='per-class.csv:2: class "truk" is no class of the data'):
+        run_study(study, world, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()

@@ -99,10 +99,12 @@ class PlainProgress(Listener):
         """What will run, and how long it will about take."""
         done = len(planned.runs) - len(planned.missing)
         kept = f" ({done} finished before are kept)" if done else ""
+        fits = {run.variation: None for run in planned.missing if run.recipe.classifier != "dense"}
+        beside = f", the fits of {', '.join(fits)} not counted" if fits else ""
         self.say(
             f"{planned.study.name}: {_counted(len(planned.recipes), 'variation')} x "
             f"{_counted(len(planned.study.seeds), 'seed')} = {_counted(len(planned.runs), 'run')}"
-            f"{kept}; about {duration(seconds)} on this machine"
+            f"{kept}; about {duration(seconds)} on this machine{beside}"
         )
         if cut:
             self.say(f"cut to the budget: {cut}")

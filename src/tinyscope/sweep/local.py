@@ -12,6 +12,7 @@ from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import StorageError
 from tinyscope.files import locked, read_json, write_json, write_text
 from tinyscope.inspection.inspection import Inspection, inspect
+from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
@@ -46,7 +47,8 @@ def run_study(
         listener: is told what happens.
 
     Raises:
-        InputError: a model does not fit the images, or the budget is too short.
+        InputError: a model does not fit the images, the budget is too short, or published tables of
+            one's own name classes that the data have not.
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
@@ -60,6 +62,8 @@ def run_study(
         complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
     if study.review:
         hears.reviewed(reviewed)
+    if study.published_tables not in built_in_tables():
+        study.published_figures(complete.train.class_names)  # or a slip would drop a table unsaid
     hears.data_loaded(complete)
     with hears.inspecting():
         inspection = inspect(loaded, origin=study.data if data is None else None, training=False)

@@ -421,6 +421,6 @@ def test_published_tables_that_name_no_class_of_the_data_are_told_before_any_tra
     text = "variation,class,precision,recall,f1\nbase,truk,0.5,0.5,0.5\n"
     (tmp_path / "tables" / "per-class.csv").write_text(text)
     study = replace(STUDY, published_tables=str(tmp_path / "tables"))
-    with pytest.raises(InputError, match='per-class.csv:2: class "truk" is no class of the data'):
+    with pytest.raises(InputError, match=r'per-class\.csv:2: class "truk" is no class of the data'):
         run_study(study, world, out=tmp_path / "s")
     assert not (tmp_path / "s").exists()

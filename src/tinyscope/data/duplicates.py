@@ -21,7 +21,7 @@ Measured (two cores, shared with other programs; 2026-11):
   quality 50 0.98, of quality 20 0.69, brighter by 40 levels 1.00, contrast x 0.6 1.00, grey 0.99,
   shifted along both axes by 2 pixels 1.00, by 3 0.94; cropped by 1 pixel on each side 1.00, by 2
   0.99, by 3 0.98.
-- 60,000 images take 55 s while other programs use the cores, 36 s of processor time, and 331 MB
+- 60,000 images take 55 s while other programs use the cores, 35 s of processor time, and 331 MB
   beside the images; 500,000 take 136 s of processor time (272 s so) and 1.1 GB.
 - Sorted into cells, as more than 65,536 images are, the search misses 0.4% of CIFAR-10's pairs.
 """

@@ -82,7 +82,7 @@ def label_errors(
     Args:
         labels: int64 (N,), in 0 … K-1.
         probabilities: float (N, K), calibrated and out of sample
-            (`out_of_sample.OutOfSample.judging`).
+            (`label_probabilities.label_probabilities`).
         mislabelled: float (K, K), of a larger split that was labelled in the same way, such as the
             training images' where test images are judged; found out from the labels where None.
         unjudged: int (M,), the classes that cannot be judged, of that larger split; where None,

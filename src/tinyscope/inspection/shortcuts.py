@@ -5,9 +5,9 @@ with one camera, that is the way, and it ends with the data set.
 
 Brightness, colour and size in bytes differ between classes of every honest data set: aeroplanes are
 bright, frogs are not. What such properties reach there sets the limits here. Of 20 measures of
-brightness, colour, sharpness and borders (`data.image_quality`), the strongest area under the ROC
-curve of a class against the rest, and the best guess of the class from one measure (its balanced
-accuracy beyond chance, 1 for always right):
+brightness, colour, sharpness and borders (`data.image_quality`; the check looks at 16), the
+strongest area under the ROC curve of a class against the rest, and the best guess of the class from
+one measure (its balanced accuracy beyond chance, 1 for always right):
 
 - CIFAR-10: 0.77 (blueness, airplane) and 0.10. CIFAR-100: 0.945 (colourfulness, orange) and 0.02.
 - Digits: 0.981 (correlation of neighbouring pixels, 1) and 0.14.

@@ -17,7 +17,7 @@ _OTHERS = 2  # images that are shown beside one that copies them
 
 
 def samples(splits: Splits, means: np.ndarray, album: Album) -> dict[str, Any]:
-    """The first images of every class, every 1,000th image, some at random, and class means.
+    """The first images of every class, some in even steps, some at random, and class means.
 
     Args:
         splits: the images; of the training split are those shown.

@@ -141,7 +141,8 @@ class Measured:
 def measure(dataset: ImageDataset) -> Measured:
     """Which augmentations are valid for a data set; see the module for how.
 
-    Two to five short trainings on at most 12,000 images, whatever the number of images.
+    One short training, and another one for each change that it does not settle, on at most 12,000
+    images, whatever the number of images.
 
     Args:
         dataset: training images; a quarter of each class, 3,000 in all at most, is held out.

@@ -1,4 +1,4 @@
-"""BitDropout: dropout in a twentieth of torch's time on a CPU."""
+"""BitDropout: dropout in a small part of torch's time on a CPU."""
 
 from typing import Any
 

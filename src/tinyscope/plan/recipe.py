@@ -158,7 +158,8 @@ class Recipe:
     """ "balanced" weighs an image's loss by N / (K x the images of its class)."""
     test_views: Literal["one", "mirrored", "mirrored-and-moved"] = "one"
     """How often the finished model looks at an image: once; also mirrored; also moved by a pixel
-    along both diagonals (6 views). The logits are averaged (test-time augmentation)."""
+    to the upper left and to the lower right (6 views). The logits are averaged (test-time
+    augmentation)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of the arithmetic. "auto" becomes one of the others before a run is named."""
 

@@ -191,7 +191,7 @@ def transfer() -> Recipe:
 def fine_tuning() -> Recipe:
     """The backbone that comes along with a new dense layer, all of it trained, slower below.
 
-    For 100 images a class and more, in minutes; with 20, `transfer` is better and takes seconds.
+    For 100 images a class and more, from a quarter of a minute on; with 20, `transfer` is better.
     Measured accuracy stands in `results/`, the experiments in `docs/experiments.md`.
     """
     return Recipe(

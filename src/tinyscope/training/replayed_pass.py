@@ -22,9 +22,9 @@ _MOST_BYTES = 128 * 2**20
 class ReplayedPass:
     """A pass on a CPU that is recorded for each shape of batch, then replayed.
 
-    With few images at a time, up to half of a step goes into what surrounds the arithmetic: layers,
-    autocast, autograd, views, allocation. A replay calls torch's operations alone (`Program`), the
-    same ones in the same order, and so gives the same bit for bit. That is made sure of: the first
+    With few images at a time, a third to more than half of a step goes into what surrounds the
+    arithmetic: layers, autocast, autograd, views, allocation. A replay calls torch's operations
+    alone (`Program`), the same ones in the same order, and so gives the same bit for bit: the first
     pass of a shape is computed as usual, the next two are recorded, and what they call has to be
     the same; then the second of them is replayed and has to give the same again. Where it does not,
     where a network reads a number back, or where a recording would hold too much, all passes are

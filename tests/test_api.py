@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinyscope as ts
-from tinyscope.errors import InputError
+from tinyscope.errors import DataError, InputError
 
 TINY = {
     "model": "layer-stack",
@@ -97,3 +98,61 @@ def test_nouns_show_themselves_in_a_line(result, world):
         "ImageDataset('world', test: 64 images of 16x16x3, 4 classes, 0 left out)"
     )
     assert "test images" in result._repr_html_()
+
+
+def test_images_of_a_split_in_the_wrong_place_or_with_other_classes_are_refused(world):
+    """Class names in another order would only look like a bad model."""
+    reversed_names = world.test.class_names[::-1]
+    for change, told in (
+        ({"test": world.train}, 'the test images are of the split "train"'),
+        ({"test": replace(world.test, class_names=reversed_names)}, "have other classes than"),
+        ({"test": replace(world.test, images=world.test.images[:, :8, :8])}, r"are \(8, 8, 3\)"),
+    ):
+        with pytest.raises(DataError, match=told):
+            replace(world, **change)
+    with pytest.raises(DataError, match='split "val" is none of train, validation, test'):
+        replace(world.test, split="val")
+    listed = replace(world.test, class_names=list(world.test.class_names))
+    assert listed.class_names == world.test.class_names
+    assert listed.fingerprint == world.test.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"budget": "3m"}, 'budget = "3m" is a text; expected seconds'),
+        ({"data": "train"}, "data is ImageDataset; expected Splits"),
+        ({"size": 8}, "asks for size = 8, and the loaded images are 16x16"),
+    ],
+)
+def test_what_a_study_cannot_be_run_with_is_told_at_once(world, tmp_path, arguments, told):
+    study = ts.Study(name="s", overrides=TINY, size=arguments.pop("size", None))
+    data = world.train if arguments.pop("data", "") else world
+    with pytest.raises(InputError, match=told):
+        ts.run(study, data, out=tmp_path / "s", **arguments)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_count_of_seeds_and_a_single_variation_are_taken_as_on_the_command_line(
+    world, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr("tinyscope.api.run_study", lambda study, *_, **__: asked.append(study))
+    study = ts.Study(name="s", overrides=TINY, variations={"fast": {"learning_rate": 0.01}})
+    ts.run(study, world, seeds=2, only="fast")
+    assert (asked[0].seeds, asked[0].only) == ((0, 1), ("fast",))
+
+
+def test_pages_of_an_inspection_go_where_a_text_says(world, tmp_path):
+    inspection = ts.explore(world, training=False)
+    assert inspection.write(str(tmp_path)) == tmp_path / "data.html"
+    assert inspection.write_review(str(tmp_path / "r.csv")) >= 0
+    with pytest.raises(InputError, match="data is ImageDataset"):
+        ts.explore(world.train)
+
+
+def test_evaluations_of_splits_with_the_same_labels_cannot_be_compared(result, world):
+    classifier = result.recommended.classifier()
+    other = ts.evaluate(classifier, world.test.select(np.arange(64), split="validation"))
+    with pytest.raises(InputError, match="Only evaluations of the same images"):
+        ts.compare({"a": ts.evaluate(classifier, world.test), "b": other})

@@ -125,3 +125,8 @@ def test_a_damaged_file_is_a_fault_of_one_line(tmp_path, damage):
         array_file.load(path)
     assert str(raised.value).startswith(f"{path}: damaged, or no .npz file of plain arrays (")
     assert "\n" not in str(raised.value)
+
+
+def test_labels_that_are_ids_are_a_fault_before_names_are_made_for_all_numbers(tmp_path):
+    told = fault(tmp_path, x_train=pixels(6, 8, 8), y_train=labels(6) + 2**31)
+    assert told.startswith("a label is 2147483649, and there are 6 training images; expected 0 to")

@@ -1,6 +1,7 @@
 """Studies on frozen and unfrozen backbones, from beginning to shipped model."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from tinyscope.sweep.beginnings import beginning
 from tinyscope.sweep.estimates import time_recipes, total_seconds
 from tinyscope.sweep.frozen import FrozenBackbone
 from tinyscope.sweep.local import run_study
+from tinyscope.sweep.planned import plan_runs
 from tinyscope.training.cost import image_flop
 
 FAST = {
@@ -319,6 +321,28 @@ def test_of_a_head_with_layers_the_last_one_before_the_classes_is_the_cut(world,
     shape = world.train.preprocessing
     pixels = torch.zeros(1, len(backbone.mean), shape.height, shape.width)
     assert backbone.network(pixels).shape == (1, 7)
+
+
+def test_a_name_comes_before_a_folder_that_is_called_so(world, taught, tmp_path, monkeypatch):
+    """Or a study called like its backbone could not be resumed."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(taught, tmp_path / "cifar100-backbone")
+    named = begins(world, backbone="cifar100-backbone").backbone
+    folder = begins(world, backbone="./cifar100-backbone").backbone
+    assert len(named.layers) != len(folder.layers)
+
+
+def test_variations_with_one_backbone_hold_it_once(world, taught, tmp_path):
+    on = {**TRANSFER, "backbone": str(taught)}
+    changes = {
+        "one": on,
+        "slow": {**on, "learning_rate": 0.01},
+        "other": {**on, "backbone_layer": "groups.0"},
+    }
+    study = Study(name="s", base=False, variations=changes, seeds=(0,))
+    planned = plan_runs(study, world, tmp_path)
+    held = [id(start.backbone.network) for start in planned.begun().values()]
+    assert held[0] == held[1] != held[2]
 
 
 def begins(world, **changes):

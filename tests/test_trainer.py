@@ -98,6 +98,32 @@ def test_another_seed_gives_other_weights(world):
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
 
 
+@pytest.mark.parametrize(
+    ("change", "other"), [("seed", "seed"), ("recipe", "recipe"), ("data", "data")]
+)
+def test_a_checkpoint_of_another_training_is_refused(world, tmp_path, change, other):
+    """Three seeds that share a file would be one seed three times."""
+    path = tmp_path / "c"
+    train(world, SMALL, checkpoint=path)
+    recipe = replace(SMALL, learning_rate=0.01) if change == "recipe" else SMALL
+    data = replace(world, train=world.validation.select(np.arange(64), split="train"))
+    with pytest.raises(StorageError) as told:
+        train(
+            data if change == "data" else world,
+            recipe,
+            seed=int(change == "seed"),
+            checkpoint=str(path),
+        )
+    assert str(told.value) == (
+        f"{path} is of another training, with another {other}. Choose another file, or remove it."
+    )
+
+
+def test_what_is_no_recipe_is_refused(world):
+    with pytest.raises(InputError, match="recipe is 'quick'; expected a Recipe"):
+        train(world, "quick")
+
+
 class Interrupted(Exception):
     pass
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tinyscope.data.batches import Batches
@@ -28,8 +29,8 @@ def run(
     data: Splits | str | Path | None = None,
     *,
     out: str | Path | None = None,
-    seeds: Sequence[int] | None = None,
-    only: Sequence[str] = (),
+    seeds: Sequence[int] | int | None = None,
+    only: Sequence[str] | str = (),
     budget: float | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
@@ -39,29 +40,45 @@ def run(
         study: a `Study`, a name of `tinyscope list studies`, or a `.toml` file.
         data: instead of the study's own: loaded images, a name, or a path.
         out: the study's folder; by default `tinyscope-runs/<study name>`.
-        seeds: instead of the study's own.
-        only: the variations to run, and those that they begin from; empty for those that the study
-            asks for.
+        seeds: instead of the study's own; a count stands for the first ones.
+        only: the variation or variations to run, and those that they begin from; empty for those
+            that the study asks for.
         budget: seconds that the trainings may about take.
         listener: is told what happens.
 
     Raises:
-        InputError: the study has faults, or its models do not fit the images.
+        InputError: the study has faults, or its models do not fit the images; the loaded images are
+            not of the size that it asks for.
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
     asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
     if seeds is not None:
-        asked = replace(asked, seeds=tuple(seeds))
+        asked = replace(asked, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
+    if isinstance(budget, str):
+        raise InputError(f'budget = "{budget}" is a text; expected seconds, such as 600.')
     if only:
-        asked = replace(asked, only=tuple(only))
+        asked = replace(asked, only=(only,) if isinstance(only, str) else tuple(only))
     if isinstance(data, (str, Path)):
         asked, data = asked.on(str(data)), None
     elif data is not None:
+        _refuse_other(data)
         asked = asked.on(data.name)
     return run_study(
-        asked, data, out=Path(out) if out is not None else None, budget=budget, listener=listener
+        asked,
+        data,
+        out=Path(out) if out is not None else None,
+        budget=budget,
+        listener=listener,
     )
+
+
+def _refuse_other(data: object) -> None:
+    if not isinstance(data, Splits):
+        raise InputError(
+            f"data is {type(data).__name__}; expected Splits, as load gives them, a name or a "
+            "path. Splits(name, train, validation, test) joins image data sets."
+        )
 
 
 def improve(
@@ -110,7 +127,8 @@ def explore(
         InputError: no such name or path.
         DataError: there are no images that could be looked at.
     """
-    if isinstance(data, Splits):
+    if not isinstance(data, (str, Path)):
+        _refuse_other(data)
         return inspect(data, training=training, on_stage=on_stage)
     loaded = load(data, size=size, trainable=False)
     return inspect(loaded, origin=data, training=training, on_stage=on_stage)
@@ -151,9 +169,13 @@ def compare(evaluations: Mapping[str, Evaluation]) -> list[Comparison]:
         evaluations: by name; two or more.
 
     Raises:
-        InputError: they are not of the same images.
+        InputError: they are not of the same images, as far as split, classes and labels tell.
     """
-    labels = [each.labels for each in evaluations.values()]
-    if any(len(other) != len(labels[0]) or (other != labels[0]).any() for other in labels[1:]):
+    first, *others = evaluations.values()
+    if any(
+        (other.split, other.class_names) != (first.split, first.class_names)
+        or not np.array_equal(other.labels, first.labels)
+        for other in others
+    ):
         raise InputError("Only evaluations of the same images, in the same order, can be compared.")
     return list(compare_all({name: each.right for name, each in evaluations.items()}))

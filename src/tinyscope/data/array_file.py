@@ -117,6 +117,12 @@ def _labels(path: Path, name: str, array: np.ndarray) -> np.ndarray:
 
 def _class_names(path: Path, names: np.ndarray | None, labels: np.ndarray) -> tuple[str, ...]:
     if names is None:
+        if (largest := int(labels.max())) >= len(labels):
+            raise DataError(
+                f"{path}: a label is {largest}, and there are {len(labels)} training images; "
+                "expected 0 to K-1 for K classes. np.unique(labels, return_inverse=True) numbers "
+                "other labels so."
+            )
         return tuple(str(number) for number in range(int(labels.max()) + 1))
     if names.ndim != 1 or names.dtype.kind != "U":
         raise DataError(

@@ -13,6 +13,7 @@ import numpy as np
 from tinyscope.data.mapped_rows import taken
 from tinyscope.errors import DataError
 
+_SPLITS = ("train", "validation", "test")
 _PIECE = 2**26  # values of images that are read at a time
 
 
@@ -45,14 +46,14 @@ class ImageDataset:
         images: uint8 (N, H, W, C), in memory or memory-mapped; `mapped_rows.MappedRows` where they
             are a selection of memory-mapped ones, to be read in pieces like those.
         labels: int64 (N,), in 0 … K-1.
-        class_names: K names; the label is an index into them.
+        class_names: K names, kept as a tuple; the label is an index into them.
         split: "train", "validation" or "test".
         source: where it came from, for people: "cifar10", "photos/".
         left_out: images that were found and are not used, with reasons.
         files: N names below the source's root, or empty where images have none.
 
     Raises:
-        DataError: shapes, dtypes or labels do not fit one another.
+        DataError: shapes, dtypes or labels do not fit one another, or there is no such split.
     """
 
     images: np.ndarray
@@ -64,6 +65,9 @@ class ImageDataset:
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        if self.split not in _SPLITS:
+            raise DataError(f'{self.source}: split "{self.split}" is none of {", ".join(_SPLITS)}.')
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise DataError(
                 f"{self.source}: images are {self.images.dtype} {self.images.shape}; "
@@ -169,12 +173,37 @@ class Splits:
 
     As loaded, `validation` and `test` are None where the source has none; after
     `splitting.complete` only a validation split of share 0 is.
+
+    Raises:
+        DataError: a part is called as another split, or has other classes, or images of another
+            size, than the training images.
     """
 
     name: str
     train: ImageDataset
     validation: ImageDataset | None = None
     test: ImageDataset | None = None
+
+    def __post_init__(self) -> None:
+        for split in _SPLITS:
+            part: ImageDataset | None = getattr(self, split)
+            if part is None:
+                continue
+            if part.split != split:
+                raise DataError(
+                    f'{self.name}: the {split} images are of the split "{part.split}"; '
+                    f'select(rows, split="{split}") gives them another.'
+                )
+            if part.class_names != self.train.class_names:
+                raise DataError(
+                    f"{self.name}: the {split} images have other classes than the training images, "
+                    "or in another order."
+                )
+            if part.preprocessing != self.train.preprocessing:
+                raise DataError(
+                    f"{self.name}: the {split} images are {tuple(part.preprocessing)}, the "
+                    f"training images {tuple(self.train.preprocessing)} (height, width, channels)."
+                )
 
     def __repr__(self) -> str:
         return f"Splits({self.name!r}, {', '.join(map(repr, self.parts()))})"

@@ -74,7 +74,7 @@ class Inspection:
         lines.append(f"{clear} checks found nothing, {apart} do not apply")
         return lines
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: str | Path) -> Path:
         """Writes `data.html`, `data.json` and a contact sheet for each finding with images.
 
         Returns:
@@ -83,6 +83,7 @@ class Inspection:
         Raises:
             StorageError: a file cannot be written.
         """
+        folder = Path(folder)
         for one in self.findings:
             pictured = [item for item in one["items"] if item["row"] is not None]
             if pictured:
@@ -93,7 +94,7 @@ class Inspection:
         write_data_page(self.summary, folder / "data.html")
         return folder / "data.html"
 
-    def write_review(self, path: Path) -> int:
+    def write_review(self, path: str | Path) -> int:
         """Writes a review file, to be edited and then given to a study; see `data.review`.
 
         Returns:
@@ -102,7 +103,7 @@ class Inspection:
         Raises:
             StorageError: it cannot be written.
         """
-        return write_review(path, self.findings, self.splits)
+        return write_review(Path(path), self.findings, self.splits)
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope data --json` prints: names, counts, and every check that found something.

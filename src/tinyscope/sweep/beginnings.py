@@ -1,6 +1,7 @@
 """Beginnings: the network that a recipe's training begins with, a backbone's weights included."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from tinyscope.data.normalization import channel_statistics
 from tinyscope.errors import InputError, StorageError
 from tinyscope.features.weights import load_backbone, weights_digest
 from tinyscope.models import zoo
-from tinyscope.models.backbones import Backbone
+from tinyscope.models.backbones import BACKBONES, TIMM, Backbone
 from tinyscope.models.description import cut
 from tinyscope.models.initializers import initialize
 from tinyscope.models.layer_stack import FeatureHead
@@ -113,12 +114,21 @@ class Beginning:
         return torch.from_numpy(channel_statistics(self.data.train.images)[0]).float()
 
 
-def beginning(recipe: Recipe, data: Splits) -> Beginning:
+_Backbone = tuple[Backbone, dict[str, Any], str]
+"""A backbone with its weights, how it is described, and a digest of all of it."""
+
+Backbones = dict[tuple[str, str, str], _Backbone]
+"""Backbones that were read, by name, weights and layer."""
+
+
+def beginning(recipe: Recipe, data: Splits, known: Backbones | None = None) -> Beginning:
     """What the trainings of a recipe on a data set begin with.
 
     Args:
         recipe: its model, and what shapes it, are read.
         data: the training images.
+        known: backbones that need not be read again; takes the one that is read. Variations that
+            share it hold it once in memory.
 
     Raises:
         InputError: there is no such model or backbone, or it does not fit the images.
@@ -126,9 +136,11 @@ def beginning(recipe: Recipe, data: Splits) -> Beginning:
     """
     if recipe.model != zoo.TRANSFER:
         return Beginning(data, recipe)
-    backbone, origin, digest = _backbone(
-        recipe.backbone, recipe.backbone_weights, recipe.backbone_layer
-    )
+    known = {} if known is None else known
+    asked = recipe.backbone, recipe.backbone_weights, recipe.backbone_layer
+    if asked not in known:
+        known[asked] = _backbone(*asked)
+    backbone, origin, digest = known[asked]
     shape = data.train.preprocessing
     side = recipe.backbone_size or min(shape.height, shape.width)
     if side < backbone.smallest:
@@ -160,10 +172,10 @@ def _features(backbone: Backbone, recipe: Recipe, shape: Preprocessing) -> int:
             ) from None
 
 
-def _backbone(name: str, weights: str, layer: str) -> tuple[Backbone, dict[str, Any], str]:
-    """The backbone with its weights, how it is described, and a digest of all of it."""
+def _backbone(name: str, weights: str, layer: str) -> _Backbone:
+    """Reads a backbone; a name comes first: "./vgg16" is a folder called so."""
     folder = Path(name)
-    if not folder.is_dir():
+    if name in BACKBONES or name.startswith(TIMM) or not os.path.isdir(folder):
         backbone, digest = load_backbone(name, weights=weights, layer=layer)
         return backbone, {"name": backbone.name, "layer": backbone.layer}, digest
     if weights:

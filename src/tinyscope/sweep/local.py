@@ -9,7 +9,7 @@ from tinyscope.data import splitting
 from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import Splits
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
-from tinyscope.errors import StorageError
+from tinyscope.errors import InputError, StorageError
 from tinyscope.files import locked, read_json, write_json, write_text
 from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.plan.published_figures import built_in_tables
@@ -57,7 +57,7 @@ def run_study(
     folder = (out or DEFAULT_ROOT / study.name).resolve()
     check_folder(folder)
     with hears.loading(study.data):
-        found = load(study.data, size=study.size) if data is None else data
+        found = load(study.data, size=study.size) if data is None else _of_size(data, study.size)
         loaded, reviewed = _reviewed(found, study)
         complete = splitting.complete(loaded, validation=study.validation, seed=study.split_seed)
     if study.review:
@@ -103,6 +103,17 @@ def run_study(
             reviewed=reviewed,
             inspection=inspection,
         )
+
+
+def _of_size(data: Splits, size: int | None) -> Splits:
+    """Loaded images as they are; refused where the study asks for another size."""
+    shape = data.train.preprocessing
+    if size is not None and (shape.height, shape.width) != (size, size):
+        raise InputError(
+            f"The study asks for size = {size}, and the loaded images are "
+            f"{shape.width}x{shape.height}: load(..., size={size}) brings them to it."
+        )
+    return data
 
 
 def _reviewed(found: Splits, study: Study) -> tuple[Splits, ReviewCounts]:

@@ -14,7 +14,7 @@ from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.plan.study import Study
 from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
-from tinyscope.sweep.beginnings import Beginning, beginning
+from tinyscope.sweep.beginnings import Backbones, Beginning, beginning
 from tinyscope.training import machine
 
 
@@ -86,9 +86,10 @@ def plan_runs(
     _refuse_equal(resolved, starts)
     runs: dict[tuple[str, int], Run] = {}
     beginnings: dict[str, Beginning] = {}
+    backbones: Backbones = {}
     for variation in sorted(resolved, key=study.ancestors):
         recipe = resolved[variation]
-        own = beginning(recipe, data)
+        own = beginning(recipe, data, backbones)
         with torch.random.fork_rng(devices=[]):
             network, _ = own.network()
         parameters = sum(each.numel() for each in network.parameters())

@@ -1,10 +1,12 @@
 """The training loop."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from tinyscope.data.balance import class_weights
 from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
-from tinyscope.errors import InputError
+from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
@@ -58,7 +60,7 @@ def train(
     recipe: Recipe,
     *,
     seed: int = 0,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Trained:
@@ -72,14 +74,17 @@ def train(
             untrained network for the images.
         recipe: every choice.
         seed: of the initial weights, the order of the images, augmentation and dropout.
-        checkpoint: a file to go on from where it exists, and to keep the state in.
+        checkpoint: a file to go on from where it exists, and to keep the state in; it is kept.
         on_epoch: is given each finished epoch's row, those of an earlier part not again.
         on_step: is given the steps done and the steps of an epoch.
 
     Raises:
         InputError: the model does not fit the images.
-        StorageError: a checkpoint cannot be read or written.
+        StorageError: a checkpoint cannot be read or written, or is of another training.
     """
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"recipe is {recipe!r}; expected a Recipe, as recipe(name) gives it.")
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 
@@ -102,6 +107,7 @@ class Trainer:
         self.device = machine.device()
         self.recipe = recipe = machine.resolved(recipe, self.device)
         self.seed = seed
+        self._splits = data if isinstance(data, Splits) else None
         material = images_of(data, self.device) if isinstance(data, Splits) else data
         self._images, self._validation = material.train, material.validation
         self._shape = material.shape
@@ -285,18 +291,37 @@ class Trainer:
             network, optimizer, numbers = learner.state()
             tensors |= {name: network, f"{name}'s optimizer": optimizer}
             values[name] = numbers
-        state = {"optimizers": values, "watch": self._watch.state(), "history": self._history}
+        state = {
+            "optimizers": values,
+            "watch": self._watch.state(),
+            "history": self._history,
+            "asked": self._asked,
+        }
         write_checkpoint(path, tensors, state)
         self._written_at = time.monotonic()
 
     def _restore(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
+        theirs = state.get("asked", self._asked)  # versions before did not tell
+        if other := [what for what, value in self._asked.items() if theirs[what] != value]:
+            raise StorageError(
+                f"{path} is of another training, with another {' and '.join(other)}. Choose "
+                "another file, or remove it."
+            )
         for name, learner in self._learners().items():
             optimizer = tensors.get(f"{name}'s optimizer", {})
             learner.restore(tensors[name], optimizer, state["optimizers"][name])
         self._best = {name: each.to(self.device) for name, each in tensors["best"].items()}
         self._watch.restore(state["watch"])
         self._history = state["history"]
+
+    @cached_property
+    def _asked(self) -> dict[str, Any]:
+        """What a training is told by; of material it is for the caller to keep them apart."""
+        parts = () if self._splits is None else (self._splits.train, self._splits.validation)
+        recipe = json.dumps(self.recipe.as_dict(), sort_keys=True)
+        data = [None if part is None else part.fingerprint for part in parts]
+        return {"recipe": recipe, "seed": self.seed, "data": data}
 
     def _learners(self) -> dict[str, Learner]:
         learners = {"network": self._learner}

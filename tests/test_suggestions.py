@@ -158,6 +158,11 @@ def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_
     assert one["why"].endswith("What it does on this data was not measured.")
 
 
+def test_the_fast_recipe_weighs_the_classes_as_the_variation_does():
+    start = variation(history=OVERFIT, class_weights="balanced")
+    assert "class_weights" not in by_code(suggested(start), "TS112")["changes"]
+
+
 def test_what_was_tried_is_not_suggested_again():
     start = variation(history=OVERFIT)
     before = suggested(start)

@@ -230,8 +230,11 @@ class Ideas:
         )
 
     def _quick(self) -> dict[str, Any]:
-        """The recipe `quick`, with what the data does not bear left out, and steps enough."""
-        recipe = quick().as_dict()
+        """The recipe `quick`, with what the data does not bear left out, and steps enough.
+
+        How classes are weighed says what the study wants, and is kept.
+        """
+        recipe = quick().as_dict() | {"class_weights": self.recipe["class_weights"]}
         if not may_mirror(self.summary):
             recipe |= {"horizontal_flip": False, "alternating_flip": False, "test_views": "one"}
         recipe["shift"] = min(recipe["shift"], max(1, min(self.height, self.width) // 8))

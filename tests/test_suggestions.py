@@ -74,6 +74,66 @@ def test_what_the_inspection_has_measured_decides_over_what_the_names_say():
         assert not {"horizontal_flip", "shift", "test_views"} & set(one["changes"])
 
 
+def with_pairs(*rows, augmentations=None):
+    """Suggestions for a plain variation beside mirrored and shifted ones."""
+    return suggested(
+        variation("plain", history=OVERFIT),
+        variation("flip", history=OVERFIT, horizontal_flip=True),
+        variation("shift", history=OVERFIT, shift=2),
+        variation("shift 1", history=OVERFIT, shift=1),
+        one_key=rows,
+        augmentations=augmentations,
+    )
+
+
+def test_what_pairs_of_variations_measured_as_harmful_is_not_offered():
+    for one in with_pairs(
+        pair("flip", "plain", "horizontal_flip", -0.1, "worse"),
+        pair("plain", "shift", "shift", 0.1, "better"),
+    ):
+        assert not one["changes"].get("horizontal_flip")
+        assert not one["changes"].get("shift")
+        assert one["changes"].get("test_views", "one") == "one"
+
+
+def test_a_pair_decides_over_the_inspection_and_the_names():
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.5)]
+    helps = pair("flip", "plain", "horizontal_flip", 0.1, "better")
+    found = with_pairs(helps, augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+    rows = [measured("horizontal_flip", "horizontal flip", "valid")]
+    harms = pair("flip", "plain", "horizontal_flip", -0.1, "worse")
+    found = with_pairs(harms, augmentations=rows)
+    assert "horizontal_flip" not in by_code(found, "TS112")["changes"]
+    unsure = pair("flip", "plain", "horizontal_flip", -0.001, "cannot be told apart")
+    found = with_pairs(unsure, augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+
+
+def test_a_pair_judges_larger_doses_if_it_harmed_and_smaller_ones_if_it_helped():
+    harms = pair("shift 1", "plain", "shift", -0.1, "worse")
+    assert "shift" not in by_code(with_pairs(harms), "TS112")["changes"]
+    rows = [measured("shift", "shift by up to 1", "invalid", 0.5)]
+    found = with_pairs(pair("shift", "plain", "shift", 0.1, "better"), augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["shift"] == 2
+    # Of twice the dose that helped, the pair says nothing.
+    assert not any(one["changes"].get("shift", 0) > 2 for one in found)
+
+
+def test_the_pair_of_the_variation_itself_decides_over_those_of_others():
+    other = variation("long", history=OVERFIT, epochs=16)
+    flipped = variation("long flip", history=OVERFIT, epochs=16, horizontal_flip=True)
+    own = variation("plain", history=OVERFIT), variation("flip", horizontal_flip=True)
+    rows = [
+        pair("long flip", "long", "horizontal_flip", 0.1, "better"),
+        pair("flip", "plain", "horizontal_flip", -0.1, "worse"),
+    ]
+    found = suggested(*own, other, flipped, one_key=rows)
+    assert "horizontal_flip" not in by_code(found, "TS112")["changes"]
+    found = suggested(other, flipped, *own, one_key=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+
+
 def test_the_classes_of_cifar_100_may_be_mirrored():
     from tinyscope.data.families import _FAMILY_OF
 

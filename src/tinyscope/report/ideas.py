@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import fine_tuning, quick
 from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, on_all_of_cifar10
-from tinyscope.report.augmentation_evidence import may_mirror, measured, used
+from tinyscope.report.augmentation_evidence import harms, may_mirror, used
 from tinyscope.report.curve_checks import augments
 from tinyscope.report.curves import ENDS_LOW, Learnt
 
@@ -152,13 +152,14 @@ class Ideas:
 
     def _allowed(self) -> dict[str, Any]:
         """The augmentations that may be offered for this data, with their strength."""
+        offered: dict[str, Any] = {}
+        if may_mirror(self.summary, self.start):
+            offered["horizontal_flip"] = True
         shift = max(1, min(self.height, self.width) // 8)
-        offered: dict[str, Any] = {"horizontal_flip": True} if may_mirror(self.summary) else {}
         return offered if self._harms("shift", shift) else {**offered, "shift": shift}
 
     def _harms(self, key: str, amount: Any) -> bool:
-        seen = measured(self.summary, key, amount)
-        return seen is not None and seen["verdict"] != "valid"
+        return bool(harms(self.summary, self.start, key, amount))
 
     def _of_transfer(self) -> Iterator[Idea]:
         """More views of each image for a frozen backbone; the backbone trained too; or none."""
@@ -235,7 +236,7 @@ class Ideas:
         How classes are weighed says what the study wants, and is kept.
         """
         recipe = quick().as_dict() | {"class_weights": self.recipe["class_weights"]}
-        if not may_mirror(self.summary):
+        if not may_mirror(self.summary, self.start):
             recipe |= {"horizontal_flip": False, "alternating_flip": False, "test_views": "one"}
         recipe["shift"] = min(recipe["shift"], max(1, min(self.height, self.width) // 8))
         if self._harms("shift", recipe["shift"]):

@@ -309,6 +309,17 @@ def test_mirrored_training_with_a_single_look_is_named():
     assert outcome("TS111", mirrored, twice) == ["base"]
 
 
+def test_no_second_look_is_asked_of_a_model_whose_mirrored_images_do_harm():
+    mirrored, plain = variation("flip", horizontal_flip=True), variation("plain")
+    harmful = "because mirrored images do harm here"
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.8)]
+    assert outcome("TS111", mirrored, augmentations=rows) == harmful
+    pairs = [pair("flip", "plain", "horizontal_flip", -0.1, "worse")]
+    assert outcome("TS111", mirrored, plain, one_key=pairs) == harmful
+    pairs = [pair("flip", "plain", "horizontal_flip", 0.1, "better")]
+    assert outcome("TS111", mirrored, plain, augmentations=rows, one_key=pairs) == ["flip"]
+
+
 def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():
     behind = variation(history=OVERFIT)
     assert outcome("TS112", behind, variation("b", history=curve([0.9], [0.898]))) == ["base"]

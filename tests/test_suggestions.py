@@ -167,6 +167,14 @@ def test_an_augmentation_that_costs_is_switched_off_with_what_hangs_on_it():
     }
 
 
+def test_where_a_flip_is_to_be_switched_off_nobody_is_asked_to_look_at_both_sides():
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.8)]
+    found = suggested(variation(horizontal_flip=True), augmentations=rows)
+    assert found[0]["title"] == "Train without horizontal flip"
+    assert "TS111" not in [one["code"] for one in found]
+    assert "TS111" in [one["code"] for one in suggested(variation(horizontal_flip=True))]
+
+
 def test_a_loss_that_falls_is_answered_by_twice_the_epochs_for_twice_the_cost():
     val = [0.3, 0.4, 0.5, 0.55, 0.6, 0.64, 0.68, 0.72]
     found = suggested(variation(history=curve(val, val)))

@@ -6,7 +6,7 @@ from statistics import stdev
 from typing import Any
 
 from tinyscope.plan.recipe_book import quick
-from tinyscope.report.augmentation_evidence import CIFAR10, used, verdicts
+from tinyscope.report.augmentation_evidence import CIFAR10, harms, used, verdicts
 from tinyscope.report.curve_checks import NO_VALIDATION, Outcome, augments
 from tinyscope.report.limits import DIVERGED
 
@@ -164,12 +164,15 @@ def neglected_classes(summary: Mapping[str, Any]) -> Outcome:
 
 
 def one_look(summary: Mapping[str, Any]) -> Outcome:
-    """TS111: mirrored training, a single look at prediction."""
+    """TS111: mirrored training that does no harm, a single look at prediction."""
     mirrored = [one for one in summary["variations"] if one["recipe"]["horizontal_flip"]]
     if not mirrored:
         return Outcome([], "because no variation is trained on mirrored images")
+    borne = [one for one in mirrored if not harms(summary, one, "horizontal_flip", True)]
+    if not borne:
+        return Outcome([], "because mirrored images do harm here")
     items = []
-    for one in mirrored:
+    for one in borne:
         if one["recipe"]["test_views"] == "one":
             told = (
                 "It is trained on mirrored images and looks once at a new one; on CIFAR-10 six "

@@ -93,7 +93,8 @@ class Ideas:
             yield from self._longer()
             yield from self._falling_rate()
             yield from self._against_overfitting()
-        if self.recipe["horizontal_flip"] and self.recipe["test_views"] == "one":
+        mirrors = self.recipe["horizontal_flip"] and not self._harms("horizontal_flip", True)
+        if mirrors and self.recipe["test_views"] == "one":
             changes = {"test_views": "mirrored-and-moved"}
             yield self._idea("TS111", "Look at an image six times", changes, self.errors / 10)
 

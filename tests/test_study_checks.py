@@ -291,6 +291,21 @@ def test_neglected_small_classes_are_named_where_classes_are_unequal():
     assert [item["variation"] for item in found["items"]] == ["base"]
 
 
+def test_nearest_neighbours_are_not_asked_to_weigh_the_classes():
+    settings = {"model": "transfer", "backbone": "b"}
+    neighbours = variation("near", **settings, classifier="nearest-neighbours")
+    forest = variation("forest", **settings, classifier="random-forest")
+    for one in (neighbours, forest):
+        one["validation"]["balanced_accuracy"] = 0.8
+    summary = make_summary(neighbours, forest)
+    summary["data"]["unbalanced"] = True
+    found = next(each for each in study_findings(summary) if each["code"] == "TS109")
+    assert [item["variation"] for item in found["items"]] == ["forest"]
+    summary["variations"] = [neighbours]
+    found = next(each for each in study_findings(summary) if each["code"] == "TS109")
+    assert found["reason"] == "because nearest neighbours cannot weigh classes"
+
+
 def test_a_rate_that_never_falls_is_named_where_the_accuracy_goes_up_and_down():
     restless = curve([0.9] * 10, [0.8, 0.81, 0.82, 0.8, 0.83, 0.8, 0.83, 0.8, 0.83, 0.8])
     assert outcome("TS110", variation(history=restless)) == ["base"]

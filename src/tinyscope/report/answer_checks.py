@@ -144,12 +144,15 @@ def diverged(summary: Mapping[str, Any]) -> Outcome:
 
 
 def neglected_classes(summary: Mapping[str, Any]) -> Outcome:
-    """TS109: balanced accuracy two points or more below accuracy."""
+    """TS109: balanced accuracy two points or more below accuracy, where a loss can be weighed."""
     if not summary["data"]["unbalanced"]:
         return Outcome([], "because the classes are about equally large")
-    judged = [one for one in summary["variations"] if one["validation"] is not None]
-    if not judged:
+    answered = [one for one in summary["variations"] if one["validation"] is not None]
+    if not answered:
         return Outcome([], NO_VALIDATION)
+    judged = [one for one in answered if one["recipe"]["classifier"] != "nearest-neighbours"]
+    if not judged:
+        return Outcome([], "because nearest neighbours cannot weigh classes")
     items = []
     for one in judged:
         accuracy, balanced = (one["validation"][k] for k in ("accuracy", "balanced_accuracy"))

@@ -41,7 +41,7 @@ def test_what_reports_quote_of_the_recipe_quick_is_its_latest_record():
     assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
     assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
     mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
-    [item] = answer_checks.one_look({"variations": [mirrored]}).items
+    [item] = answer_checks.one_look({"variations": [mirrored], "comparisons": {}}).items
     assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
 
 

@@ -11,6 +11,7 @@ from tinyscope.report.beside_published import (
     published_block,
     ratio,
 )
+from tinyscope.report.whole_cost import WholeCost
 
 NAMES = ("ant", "bee", "cat")
 
@@ -45,7 +46,7 @@ def variation(figures=None, *, seeds=3, validation=True, name="a", **changes):
         "validation": {**split, "images": 500} if validation else None,
         "parameters": 1234,
         "epochs_run": [2] * seeds,
-        "train_seconds": 60.0,
+        "whole": WholeCost(60.0, 120.0, 1e12, (), 0.0),
         "runs": [run] * seeds,
     } | changes
 
@@ -152,6 +153,13 @@ def test_every_other_figure_has_its_unit_its_difference_and_its_condition(figure
     keys = ("published", "measured", "difference", "condition")
     assert tuple(row[key] for key in keys) == expected
     assert row["verdict"] == ""
+
+
+def test_a_training_time_counts_the_trainings_that_a_variation_goes_on_from():
+    whole = WholeCost(100.0, 200.0, 1e12, ("second", "first"), 40.0)
+    row = one_row({"minutes": 2.5}, whole=whole)
+    assert (row["measured"], row["difference"]) == ("1 min 40 s", "1.5 times as fast")
+    assert row["condition"] == "this machine, 3 seeds; with second, first, from which it goes on"
 
 
 def test_epochs_that_differ_from_seed_to_seed_are_a_range():

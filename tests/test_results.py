@@ -30,18 +30,21 @@ def test_a_results_table_is_the_one_that_its_records_give(folder, record):
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
 
 
-def test_what_reports_quote_of_the_recipe_quick_is_its_latest_record():
+def test_what_reports_quote_of_quick_and_standard_is_their_latest_record():
     latest = [folder for folder in FOLDERS if "time-to-accuracy" in folder.name][-1]
     recipes = json.loads((latest / "figures.json").read_text(encoding="utf-8"))["recipes"]
-    [runs] = [each["runs"] for each in recipes if each["recipe"] == "quick"]
+    runs = {each["recipe"]: each["runs"] for each in recipes}
 
-    def mean(key: str) -> float:
-        return fmean(run[key] for run in runs)
+    def mean(key: str, recipe: str = "quick") -> float:
+        return fmean(run[key] for run in runs[recipe])
 
+    assert round(mean("test_accuracy", "standard"), 4) == answer_checks.STANDARD_ACCURACY
+    flop = pytest.approx(mean("train_flop", "standard"), rel=0.01)
+    assert flop == answer_checks.STANDARD_FLOP
     assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
     assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
     mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
-    [item] = answer_checks.one_look({"variations": [mirrored]}).items
+    [item] = answer_checks.one_look({"variations": [mirrored], "comparisons": {}}).items
     assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
 
 

@@ -291,6 +291,21 @@ def test_neglected_small_classes_are_named_where_classes_are_unequal():
     assert [item["variation"] for item in found["items"]] == ["base"]
 
 
+def test_nearest_neighbours_are_not_asked_to_weigh_the_classes():
+    settings = {"model": "transfer", "backbone": "b"}
+    neighbours = variation("near", **settings, classifier="nearest-neighbours")
+    forest = variation("forest", **settings, classifier="random-forest")
+    for one in (neighbours, forest):
+        one["validation"]["balanced_accuracy"] = 0.8
+    summary = make_summary(neighbours, forest)
+    summary["data"]["unbalanced"] = True
+    found = next(each for each in study_findings(summary) if each["code"] == "TS109")
+    assert [item["variation"] for item in found["items"]] == ["forest"]
+    summary["variations"] = [neighbours]
+    found = next(each for each in study_findings(summary) if each["code"] == "TS109")
+    assert found["reason"] == "because nearest neighbours cannot weigh classes"
+
+
 def test_a_rate_that_never_falls_is_named_where_the_accuracy_goes_up_and_down():
     restless = curve([0.9] * 10, [0.8, 0.81, 0.82, 0.8, 0.83, 0.8, 0.83, 0.8, 0.83, 0.8])
     assert outcome("TS110", variation(history=restless)) == ["base"]
@@ -307,6 +322,17 @@ def test_mirrored_training_with_a_single_look_is_named():
     mirrored = variation(horizontal_flip=True)
     twice = variation("b", horizontal_flip=True, test_views="mirrored")
     assert outcome("TS111", mirrored, twice) == ["base"]
+
+
+def test_no_second_look_is_asked_of_a_model_whose_mirrored_images_do_harm():
+    mirrored, plain = variation("flip", horizontal_flip=True), variation("plain")
+    harmful = "because mirrored images do harm here"
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.8)]
+    assert outcome("TS111", mirrored, augmentations=rows) == harmful
+    pairs = [pair("flip", "plain", "horizontal_flip", -0.1, "worse")]
+    assert outcome("TS111", mirrored, plain, one_key=pairs) == harmful
+    pairs = [pair("flip", "plain", "horizontal_flip", 0.1, "better")]
+    assert outcome("TS111", mirrored, plain, augmentations=rows, one_key=pairs) == ["flip"]
 
 
 def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():

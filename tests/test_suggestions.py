@@ -5,7 +5,7 @@ from tinyscope.data.families import families_of
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
-from tinyscope.plan.recipe_book import fine_tuning, quick, transfer
+from tinyscope.plan.recipe_book import fine_tuning, quick, standard, transfer
 from tinyscope.report import ideas
 from tinyscope.report.answer_checks import QUICK_ACCURACY
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
@@ -74,6 +74,66 @@ def test_what_the_inspection_has_measured_decides_over_what_the_names_say():
         assert not {"horizontal_flip", "shift", "test_views"} & set(one["changes"])
 
 
+def with_pairs(*rows, augmentations=None):
+    """Suggestions for a plain variation beside mirrored and shifted ones."""
+    return suggested(
+        variation("plain", history=OVERFIT),
+        variation("flip", history=OVERFIT, horizontal_flip=True),
+        variation("shift", history=OVERFIT, shift=2),
+        variation("shift 1", history=OVERFIT, shift=1),
+        one_key=rows,
+        augmentations=augmentations,
+    )
+
+
+def test_what_pairs_of_variations_measured_as_harmful_is_not_offered():
+    for one in with_pairs(
+        pair("flip", "plain", "horizontal_flip", -0.1, "worse"),
+        pair("plain", "shift", "shift", 0.1, "better"),
+    ):
+        assert not one["changes"].get("horizontal_flip")
+        assert not one["changes"].get("shift")
+        assert one["changes"].get("test_views", "one") == "one"
+
+
+def test_a_pair_decides_over_the_inspection_and_the_names():
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.5)]
+    helps = pair("flip", "plain", "horizontal_flip", 0.1, "better")
+    found = with_pairs(helps, augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+    rows = [measured("horizontal_flip", "horizontal flip", "valid")]
+    harms = pair("flip", "plain", "horizontal_flip", -0.1, "worse")
+    found = with_pairs(harms, augmentations=rows)
+    assert "horizontal_flip" not in by_code(found, "TS112")["changes"]
+    unsure = pair("flip", "plain", "horizontal_flip", -0.001, "cannot be told apart")
+    found = with_pairs(unsure, augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+
+
+def test_a_pair_judges_larger_doses_if_it_harmed_and_smaller_ones_if_it_helped():
+    harms = pair("shift 1", "plain", "shift", -0.1, "worse")
+    assert "shift" not in by_code(with_pairs(harms), "TS112")["changes"]
+    rows = [measured("shift", "shift by up to 1", "invalid", 0.5)]
+    found = with_pairs(pair("shift", "plain", "shift", 0.1, "better"), augmentations=rows)
+    assert by_code(found, "TS112")["changes"]["shift"] == 2
+    # Of twice the dose that helped, the pair says nothing.
+    assert not any(one["changes"].get("shift", 0) > 2 for one in found)
+
+
+def test_the_pair_of_the_variation_itself_decides_over_those_of_others():
+    other = variation("long", history=OVERFIT, epochs=16)
+    flipped = variation("long flip", history=OVERFIT, epochs=16, horizontal_flip=True)
+    own = variation("plain", history=OVERFIT), variation("flip", horizontal_flip=True)
+    rows = [
+        pair("long flip", "long", "horizontal_flip", 0.1, "better"),
+        pair("flip", "plain", "horizontal_flip", -0.1, "worse"),
+    ]
+    found = suggested(*own, other, flipped, one_key=rows)
+    assert "horizontal_flip" not in by_code(found, "TS112")["changes"]
+    found = suggested(other, flipped, *own, one_key=rows)
+    assert by_code(found, "TS112")["changes"]["horizontal_flip"] is True
+
+
 def test_the_classes_of_cifar_100_may_be_mirrored():
     from tinyscope.data.families import _FAMILY_OF
 
@@ -105,6 +165,14 @@ def test_an_augmentation_that_costs_is_switched_off_with_what_hangs_on_it():
         "alternating_flip": False,
         "test_views": "one",
     }
+
+
+def test_where_a_flip_is_to_be_switched_off_nobody_is_asked_to_look_at_both_sides():
+    rows = [measured("horizontal_flip", "horizontal flip", "invalid", 0.8)]
+    found = suggested(variation(horizontal_flip=True), augmentations=rows)
+    assert found[0]["title"] == "Train without horizontal flip"
+    assert "TS111" not in [one["code"] for one in found]
+    assert "TS111" in [one["code"] for one in suggested(variation(horizontal_flip=True))]
 
 
 def test_a_loss_that_falls_is_answered_by_twice_the_epochs_for_twice_the_cost():
@@ -158,6 +226,11 @@ def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_
     assert one["why"].endswith("What it does on this data was not measured.")
 
 
+def test_the_fast_recipe_weighs_the_classes_as_the_variation_does():
+    start = variation(history=OVERFIT, class_weights="balanced")
+    assert "class_weights" not in by_code(suggested(start), "TS112")["changes"]
+
+
 def test_what_was_tried_is_not_suggested_again():
     start = variation(history=OVERFIT)
     before = suggested(start)
@@ -176,6 +249,102 @@ def test_where_every_check_is_clear_suggestions_say_so_and_expect_little():
         "no check found fault with that, so this is worth little more than a try."
     )
     assert max(one["expected_gain"] for one in found) < 0.005
+
+
+def test_where_a_check_found_fault_no_suggestion_says_that_none_did():
+    found = suggested(variation(history=OVERFIT, **STACK))
+    assert by_code(found, "TS110")["why"] == (
+        "It knows 69.0% of the validation images and 98.0% of the training images after 8 epochs."
+    )
+    behind = suggested(variation(history=curve([0.88] * 8, [0.88] * 8), model="resnet-20"))
+    assert "TS112" in [one["code"] for one in behind]
+    assert not [one for one in found + behind if "no check found fault" in one["why"]]
+
+
+def test_what_is_known_by_heart_is_no_reason_for_more_epochs_or_a_larger_network():
+    start = variation(history=OVERFIT, **STACK)
+    start["validation"]["confusion"][0][1] = 200
+    assert study_findings(make_summary(start))[2]["items"]  # TS103, which asks for a larger one
+    found = suggested(start)
+    assert len(found) >= 3
+    for one in found:
+        assert one["changes"].get("model") != "compact-cnn-wide"
+        assert one["title"] != "Twice the epochs"
+    # While the validation loss falls, more epochs help whatever the gap is.
+    val = [0.3, 0.4, 0.5, 0.55, 0.6, 0.64, 0.68, 0.72]
+    falling = suggested(variation(history=curve([share + 0.1 for share in val], val)))
+    assert {"TS101", "TS102"} <= {one["code"] for one in falling}
+
+
+def test_a_fast_network_that_knows_images_by_heart_learns_less_long_or_gets_smaller():
+    settings = quick().as_dict() | {"epochs": 8, "precision": "fp32"}
+    found = suggested(variation(history=OVERFIT, **settings))
+    changes = [one["changes"] for one in found]
+    assert changes == [
+        {"cutout": 8},
+        {"epochs": 4},
+        {"widths": [24, 96, 96]},
+    ]
+    assert [one["expected_gain"] for one in found] == pytest.approx(
+        [0.29 / 5, 0.29 / 20, 0.31 / 40], abs=1e-4
+    )
+    assert found[1]["cost"] == 0.5
+    assert found[2]["cost"] < 1
+    deep = suggested(variation(history=OVERFIT, **settings | {"depth": 3}))
+    assert {"depth": 2} in [one["changes"] for one in deep]
+
+
+def test_half_the_epochs_of_too_few_steps_are_not_suggested():
+    start = variation(history=OVERFIT, schedule="cosine")
+    assert {"epochs": 4} in [one["changes"] for one in suggested(start, images=4_800)]
+    assert {"epochs": 4} not in [one["changes"] for one in suggested(start, images=4_700)]
+
+
+def test_a_backbone_that_is_trained_too_is_shown_blanked_images_against_overfitting():
+    settings = fine_tuning().as_dict() | {"epochs": 8, "precision": "fp32"}
+    changes = [one["changes"] for one in suggested(variation(history=OVERFIT, **settings))]
+    assert changes == [{"cutout": 8}, {"epochs": 4}]
+
+
+def test_a_loss_that_rises_without_a_gap_still_makes_its_answers_worth_a_try():
+    rising = curve([0.5] * 8, [0.5] * 8, loss=[1.2, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6])
+    found = suggested(variation(history=rising))
+    for code in ("TS101", "TS106"):
+        assert by_code(found, code)["expected_gain"] == pytest.approx(0.5 / 40)
+
+
+def test_a_fast_recipe_is_offered_only_to_networks_that_know_less_than_it():
+    def of_fast(accuracy):
+        known = curve([accuracy + 0.01] * 8, [accuracy] * 8)
+        found = suggested(variation(history=known, model="resnet-20", schedule="cosine"))
+        assert len(found) >= 3
+        return [one for one in found if one["code"] == "TS112"]
+
+    (one,) = of_fast(0.9)
+    assert one["title"] == "The recipe quick"
+    assert one["why"] == (
+        "It knows 90.0% of the validation images; the recipe quick knew 90.6% of CIFAR-10's test "
+        "images."
+    )
+    (one,) = of_fast(0.91)
+    assert one["title"] == "The recipe standard"
+    assert one["changes"]["hardest_share"] == standard().hardest_share
+    assert one["expected_gain"] == pytest.approx(0.9395 - 0.91)
+    assert one["cost"] == pytest.approx(0.196e15 * 0.9 / 1e13, rel=0.01)
+    assert of_fast(0.95) == []
+
+
+def test_nothing_is_suggested_of_which_no_gain_is_expected():
+    on, off = variation("on", vertical_flip=True), variation("off")
+    rows = [measured("vertical_flip", "vertical flip", "invalid", 0.5)]
+    row = pair("on", "off", "vertical_flip", 0.0, "cannot be told apart")
+    summary = make_summary(on, off, augmentations=rows, one_key=[row])
+    findings = study_findings(summary)
+    assert findings[3]["items"][0]["cost"] == 0  # TS104
+    off["recipe"]["shift"] = 1  # so that doing without was not tried
+    found = suggestions(summary, findings)
+    assert "TS104" not in [one["code"] for one in found]
+    assert min(one["expected_gain"] for one in found) > 0
 
 
 def test_a_diverged_training_is_first_answered_by_a_quarter_of_the_rate():

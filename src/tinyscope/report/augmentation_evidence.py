@@ -80,14 +80,34 @@ def measured(summary: Mapping[str, Any], key: str, amount: Any) -> Mapping[str, 
     return None
 
 
-def may_mirror(summary: Mapping[str, Any]) -> bool:
-    """Whether images may be mirrored left to right: measured, or known of CIFAR's classes.
+def harms(
+    summary: Mapping[str, Any], variation: Mapping[str, Any], key: str, amount: Any
+) -> bool | None:
+    """Whether an augmentation of that strength harms; None where nothing was measured of it.
+
+    Pairs of variations that differ in that key alone decide, with and without it: a pair with this
+    variation before others, and of those the harmful one first. Where none does, the inspection
+    decides. A dose is judged as in `measured`.
+    """
+    pairs = sorted(_pairs(summary, key), key=lambda pair: pair[1]["verdict"] != "worse")
+    pairs.sort(key=lambda pair: variation["name"] not in (pair[1]["first"], pair[1]["second"]))
+    for dose, row in pairs:
+        if row["verdict"] == "worse" and amount >= dose:
+            return True
+        if row["verdict"] == "better" and amount <= dose:
+            return False
+    seen = measured(summary, key, amount)
+    return None if seen is None else bool(seen["verdict"] != "valid")
+
+
+def may_mirror(summary: Mapping[str, Any], variation: Mapping[str, Any]) -> bool:
+    """Whether a variation may mirror images left to right: measured, or known of CIFAR's classes.
 
     Of other data nothing is taken for granted: a mirrored digit or letter is none.
     """
-    seen = measured(summary, "horizontal_flip", True)
-    if seen is not None:
-        return bool(seen["verdict"] == "valid")
+    harmful = harms(summary, variation, "horizontal_flip", True)
+    if harmful is not None:
+        return not harmful
     names = summary["data"]["class_names"]
     return set(names) == CIFAR10 or bool(families_of(names))
 
@@ -104,14 +124,24 @@ def _pair(
     summary: Mapping[str, Any], variation: Mapping[str, Any], key: str
 ) -> tuple[str, Mapping[str, Any]] | None:
     """The variation that lacks this augmentation alone, and the test with this one first."""
-    off = {one["name"]: not one["recipe"][key] for one in summary["variations"]}
-    for row in summary["comparisons"].get("one_key") or ():
-        if row["key"] != key or variation["name"] not in (row["first"], row["second"]):
-            continue
-        turned = row if row["first"] == variation["name"] else _turned(row)
-        if off[turned["second"]]:
-            return turned["second"], turned
+    for _, row in _pairs(summary, key):
+        if row["first"] == variation["name"]:
+            return row["second"], row
     return None
+
+
+def _pairs(summary: Mapping[str, Any], key: str) -> Iterator[tuple[float, Mapping[str, Any]]]:
+    """The tests of variations with and without an augmentation, and how strong it is.
+
+    The one with it is first; two doses say nothing of doing without.
+    """
+    amounts = {one["name"]: one["recipe"][key] for one in summary["variations"]}
+    for row in summary["comparisons"].get("one_key") or ():
+        if row["key"] != key:
+            continue
+        turned = row if amounts[row["first"]] else _turned(row)
+        if not amounts[turned["second"]]:
+            yield amounts[turned["first"]], turned
 
 
 def _turned(row: Mapping[str, Any]) -> dict[str, Any]:

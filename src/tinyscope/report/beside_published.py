@@ -15,6 +15,7 @@ from tinyscope.report.templating import (
     percent,
     points,
 )
+from tinyscope.report.whole_cost import WholeCost
 
 LARGEST = 10
 """Mistakes of two confusion matrices that are compared, at most."""
@@ -65,7 +66,8 @@ def figure_rows(variation: Mapping[str, Any]) -> list[dict[str, str]]:
     """A row for each published figure of a variation, with the measured one, as people read them.
 
     Args:
-        variation: of a summary.
+        variation: of a summary, with "whole", its `whole_cost.WholeCost`: a time is that of all the
+            training behind its weights.
 
     Returns:
         Dictionaries with "title", "published", "measured" ("–" where it was not), "interval" (95%,
@@ -170,12 +172,13 @@ def _epochs(variation: Mapping[str, Any], key: str, figure: float) -> dict[str, 
 
 
 def _minutes(variation: Mapping[str, Any], key: str, figure: float) -> dict[str, str]:
-    seconds = variation["train_seconds"]
+    whole: WholeCost = variation["whole"]
+    before = f"; with {', '.join(whole.after)}, from which it goes on" if whole.after else ""
     return {
         "published": duration(60 * figure),
-        "measured": duration(seconds),
-        "difference": ratio(60 * figure, seconds),
-        "condition": f"this machine, {_seeds(variation)}",
+        "measured": duration(whole.seconds),
+        "difference": ratio(60 * figure, whole.seconds),
+        "condition": f"this machine, {_seeds(variation)}{before}",
     }
 
 

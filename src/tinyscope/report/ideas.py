@@ -11,31 +11,45 @@ images that it gets wrong; gap: training less validation accuracy):
 | mirrored and shifted images where none change (TS106) | gap / 2, at most e / 2; else e / 20 |
 | a square cut out as well, where some change already (TS101) | gap / 5, at most e / 5 |
 | the recipe `quick` (TS112) | on all of CIFAR-10 what it has shown there; else e / 5, untested |
+| `standard` in its place | where CIFAR-10's images are known better than by `quick`, likewise |
 | twice the epochs (TS102) | half of what their second half brought; e / 14 if the rate ends at 0 |
 | a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
 | a deeper one, of `whitened-cnn` | 0.7 times that |
 | the backbone that comes along trained too (TS105) | 90 a class: e / 8; 450: 0.3 e; 4,000: 0.55 e |
 | the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
 | smoothed labels (TS101) | gap / 10, at most e / 10 |
+| half the epochs of a rate that is no constant (TS101) | gap / 20, at most e / 20 |
+| a narrower `whitened-cnn`, or one less deep (TS101) | e / 40, or 0.7 times that |
 | the best epoch's weights (TS101) | what that epoch was better by |
 | several looks at an image (TS111) | e / 10 |
 
 Measured on CIFAR-10 were: twice the epochs of a short schedule and half again as wide a network,
 each a fourteenth of the errors (`docs/experiments.md`, rows 1 and 26; `results/`, "quickstart"),
 six looks, a tenth ("time-to-accuracy"), and the backbone trained too ("few-images"). The others are
-judgement. What no check found fault with is offered last, at e / 40.
+judgement. What no check found fault with is offered last, at e / 40, and what answers a gap expects
+no less. Where images are known by heart (TS101), there is no larger network, and twice the epochs
+only where TS102 asks for them.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tinyscope.plan.recipe import FEW_STEPS
-from tinyscope.plan.recipe_book import fine_tuning, quick
-from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, on_all_of_cifar10
-from tinyscope.report.augmentation_evidence import may_mirror, measured, used
+from tinyscope.plan.recipe_book import quick
+from tinyscope.plan.recipe_book import recipe as named
+from tinyscope.report.answer_checks import (
+    QUICK_ACCURACY,
+    QUICK_FLOP,
+    STANDARD_ACCURACY,
+    STANDARD_FLOP,
+    on_all_of_cifar10,
+)
+from tinyscope.report.augmentation_evidence import harms, used
 from tinyscope.report.curve_checks import augments
 from tinyscope.report.curves import ENDS_LOW, Learnt
+from tinyscope.report.fitted_recipes import borne, fast, fine_tuned, training_images
 
+_FAST = (("quick", QUICK_ACCURACY, QUICK_FLOP), ("standard", STANDARD_ACCURACY, STANDARD_FLOP))
 _WHITENED = quick().model
 _WIDER = "compact-cnn-wide"
 _WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
@@ -47,6 +61,8 @@ on: "few-images" and "fine-tuning-all-images" in `results/`. With 18 images a cl
 _ENOUGH_WITHOUT = 4000
 """Training images of a class from which on `quick` needs no backbone: with all of CIFAR-10 a frozen
 one brought 86.4% ("features-all-images" in `results/`)."""
+_JUDGES = ("TS101", "TS102", "TS105", "TS106", "TS108", "TS109", "TS110", "TS112")
+"""Checks that find fault with how many images a variation knows, or with how it came to that."""
 
 
 class Idea(NamedTuple):
@@ -77,7 +93,7 @@ class Ideas:
         self.gap = max(0.0, seen.gap) if seen is not None else 0.0
         self.seen = seen
         self.height, self.width = summary["data"]["image_shape"][:2]
-        self.images = next(p["images"] for p in summary["data"]["splits"] if p["split"] == "train")
+        self.images = training_images(summary)
 
     def all(self) -> Iterator[Idea]:
         """Every idea that reads the variation's own keys."""
@@ -93,7 +109,8 @@ class Ideas:
             yield from self._longer()
             yield from self._falling_rate()
             yield from self._against_overfitting()
-        if self.recipe["horizontal_flip"] and self.recipe["test_views"] == "one":
+        mirrors = self.recipe["horizontal_flip"] and not self._harms("horizontal_flip", True)
+        if mirrors and self.recipe["test_views"] == "one":
             changes = {"test_views": "mirrored-and-moved"}
             yield self._idea("TS111", "Look at an image six times", changes, self.errors / 10)
 
@@ -115,11 +132,18 @@ class Ideas:
         """What there is to say where a check has found nothing."""
         if self.seen is None:
             return f"It knows {self.accuracy:.1%} of the validation images."
-        return (
+        told = (
             f"It knows {self.accuracy:.1%} of the validation images and "
             f"{self.seen.train_accuracy:.1%} of the training images after {self.seen.epochs:.0f} "
-            "epochs; no check found fault with that, so this is worth little more than a try."
+            "epochs"
         )
+        if any(self.found[code] for code in _JUDGES):
+            return f"{told}."
+        return f"{told}; no check found fault with that, so this is worth little more than a try."
+
+    def _of_gap(self, part: int) -> float:
+        """A part of what is known of the training images alone, and no less than a try is worth."""
+        return max(min(self.gap, self.errors) / part, self.errors / 40)
 
     def _slower(self) -> Iterator[Idea]:
         if self.found["TS108"]:
@@ -137,43 +161,41 @@ class Ideas:
             yield self._idea("TS104", title, changes, item["cost"], why=item["evidence"])
 
     def _augmentation(self) -> Iterator[Idea]:
-        missing = {key: value for key, value in self._allowed().items() if not self.recipe[key]}
+        missing = {
+            key: value
+            for key, value in borne(self.summary, self.start).items()
+            if not self.recipe[key]
+        }
         if not augments(self.recipe) and missing:
-            half = min(self.gap, self.errors) / 2 if self.found["TS106"] else self.errors / 20
+            half = self._of_gap(2) if self.found["TS106"] else self.errors / 20
             yield self._idea("TS106", _augmented(missing), missing, half)
         elif self.found["TS101"]:
             side = max(1, min(self.height, self.width) // 4)
             missing |= (
                 {} if self.recipe["cutout"] or self._harms("cutout", side) else {"cutout": side}
             )
-            gain = min(self.gap, self.errors) / 5
+            gain = self._of_gap(5)
             if missing:
                 yield self._idea("TS101", _augmented(missing), missing, gain)
 
-    def _allowed(self) -> dict[str, Any]:
-        """The augmentations that may be offered for this data, with their strength."""
-        shift = max(1, min(self.height, self.width) // 8)
-        offered: dict[str, Any] = {"horizontal_flip": True} if may_mirror(self.summary) else {}
-        return offered if self._harms("shift", shift) else {**offered, "shift": shift}
-
     def _harms(self, key: str, amount: Any) -> bool:
-        seen = measured(self.summary, key, amount)
-        return seen is not None and seen["verdict"] != "valid"
+        return bool(harms(self.summary, self.start, key, amount))
 
     def _of_transfer(self) -> Iterator[Idea]:
         """More views of each image for a frozen backbone; the backbone trained too; or none."""
         if self.recipe["unfrozen_blocks"]:
+            yield from self._augmentation()
             return
         each = self.images / len(self.summary["data"]["class_names"])
         if each >= _ENOUGH_WITHOUT:
             yield from self._fast_recipe()
-        allowed = self._allowed()
+        allowed = borne(self.summary, self.start)
         if not used(self.recipe) and allowed:
             changes = {**allowed, "feature_views": 4}
-            gain = min(self.gap, self.errors) / 4 if self.found["TS106"] else self.errors / 20
+            gain = self._of_gap(4) if self.found["TS106"] else self.errors / 20
             title = f"{_augmented(allowed)}, four views of each"
             yield self._idea("TS106", title, changes, gain, cost=None)
-        target = self._fine_tuning()
+        target = fine_tuned(self.summary, self.start)
         same = all(self.recipe[key] == target[key] for key in ("backbone", "backbone_layer"))
         share = next((share for least, share in _FINE_TUNED.items() if each >= least), None)
         if same and share is not None:
@@ -195,57 +217,42 @@ class Ideas:
             gain = self.errors / 10
             yield self._idea("TS105", "Train the last block too", changes, gain, cost=None)
 
-    def _fine_tuning(self) -> dict[str, Any]:
-        """The recipe `fine-tuning` at this one's size, with what the data bears."""
-        recipe = fine_tuning().as_dict()
-        allowed = self._allowed()
-        recipe["shift"] = min(recipe["shift"], allowed.get("shift", 0))
-        if "horizontal_flip" not in allowed:
-            recipe |= {"horizontal_flip": False, "test_views": "one"}
-        kept = ("backbone_size", "pooling", "class_weights", "precision")
-        return {**recipe, **{key: self.recipe[key] for key in kept}}
-
     def _fast_recipe(self) -> Iterator[Idea]:
+        """The recipe `quick`; on CIFAR-10, the first of `_FAST` that was more accurate."""
         if self.recipe["model"] == _WHITENED or min(self.height, self.width) < 8:
             return
-        target = self._quick()
+        cifar = on_all_of_cifar10(self.summary)
+        better = (one for one in _FAST if not cifar or one[1] > self.accuracy)
+        name, accuracy, whole = next(better, ("", 0.0, 0.0))
+        if not name:
+            return
+        target = fast(name, self.summary, self.start)
         changes = {
             key: value
             for key, value in target.items()
             if value != self.recipe[key] and key != "precision"
         }
-        cifar = on_all_of_cifar10(self.summary)
-        gain = max(0.0, QUICK_ACCURACY - self.accuracy) if cifar else self.errors / 5
+        gain = accuracy - self.accuracy if cifar else self.errors / 5
         why = (
-            ""
-            if self.found["TS112"]
-            else f"It knows {self.accuracy:.1%} of the validation images; the recipe quick knew "
-            f"{QUICK_ACCURACY:.1%} of CIFAR-10's test images. What it does on this data was not "
-            "measured."
+            f"It knows {self.accuracy:.1%} of the validation images; the recipe {name} knew "
+            f"{accuracy:.1%} of CIFAR-10's test images."
         )
+        why += "" if cifar else " What it does on this data was not measured."
         seen = target["epochs"] * self.images * self.height * self.width
-        flop = QUICK_FLOP * seen / (quick().epochs * _CIFAR_IMAGES * _CIFAR_PIXELS)
+        flop = whole * seen / (named(name).epochs * _CIFAR_IMAGES * _CIFAR_PIXELS)
         yield self._idea(
-            "TS112", "The recipe quick", changes, gain, cost=self._of_flop(flop), why=why
+            "TS112",
+            f"The recipe {name}",
+            changes,
+            gain,
+            cost=self._of_flop(flop),
+            why="" if self.found["TS112"] else why,
         )
-
-    def _quick(self) -> dict[str, Any]:
-        """The recipe `quick`, with what the data does not bear left out, and steps enough."""
-        recipe = quick().as_dict()
-        if not may_mirror(self.summary):
-            recipe |= {"horizontal_flip": False, "alternating_flip": False, "test_views": "one"}
-        recipe["shift"] = min(recipe["shift"], max(1, min(self.height, self.width) // 8))
-        if self._harms("shift", recipe["shift"]):
-            recipe["shift"] = 0
-        if min(self.height, self.width) < 16:
-            recipe["training_sizes"] = []  # there is nothing to shrink
-        while recipe["batch_size"] > 62 and self.images / recipe["batch_size"] < 40:
-            recipe["batch_size"] //= 2
-        steps = -(-self.images // recipe["batch_size"])
-        recipe["epochs"] = max(recipe["epochs"], min(40, -(-3 * FEW_STEPS // steps)))
-        return recipe
 
     def _wider(self) -> Iterator[Idea]:
+        if self.found["TS101"]:  # the larger a network, the more it knows by heart
+            yield from self._smaller()
+            return
         pairs = self.found["TS103"]
         code = "TS105" if self.found["TS105"] or not pairs else "TS103"
         gain = self.errors / 14 if code == "TS105" else pairs[0]["share"] * self.errors / 4
@@ -267,6 +274,19 @@ class Ideas:
             title = f"The network {_WIDER}, with batch norm"
             yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
 
+    def _smaller(self) -> Iterator[Idea]:
+        if self.recipe["model"] != _WHITENED:
+            return
+        gain, whole = self.errors / 40, self._work(self.recipe["widths"])
+        widths = [8 * max(1, 3 * width // 32) for width in self.recipe["widths"]]
+        title, cost = "Groups three quarters as wide", self._work(widths) / whole
+        yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
+        depth = self.recipe["depth"] - 1
+        if depth > 1:
+            title = f"{depth} convolutions in each group"
+            cost = self._work(self.recipe["widths"], depth) / whole
+            yield self._idea("TS101", title, {"depth": depth}, 0.7 * gain, cost=cost)
+
     def _work(self, widths: list[int], depth: int | None = None) -> float:
         """Of a network of these widths, in units that only their ratios matter in."""
         channels, pixels, work = 24, float(self.height * self.width), 0.0
@@ -281,6 +301,8 @@ class Ideas:
         code, epochs = "TS102", self.recipe["epochs"]
         if not all(run["stopped"] == "all epochs" for run in self.start["runs"]):
             return
+        if self.found["TS101"] and not self.found[code]:
+            return  # it would learn more by heart
         if not self.found[code]:
             gain = self.errors / 40
         elif self.recipe["schedule"] in ENDS_LOW:
@@ -302,18 +324,23 @@ class Ideas:
         yield self._idea("TS110", "Let the learning rate end near 0", changes, gain)
 
     def _against_overfitting(self) -> Iterator[Idea]:
-        if not self.found["TS101"] or self.seen is None:
-            return
+        seen = self.seen if self.found["TS101"] else None
         if not self.recipe["label_smoothing"] and len(self.summary["data"]["class_names"]) > 2:
-            gain = min(self.gap, self.errors) / 10
+            gain = self._of_gap(10) if seen is not None else self.errors / 40
             yield self._idea("TS101", "Smooth the labels", {"label_smoothing": 0.1}, gain)
-        if self.recipe["early_stopping_patience"] is None and self.recipe["schedule"] == "constant":
-            gain = self._best_epochs_lead()
-            if gain > 0:
-                patience = max(3, self.recipe["epochs"] // 4)
-                changes = {"early_stopping_patience": patience}
-                cost = min(1.0, (self.seen.lowest_epoch + patience) / self.seen.epochs)
-                yield self._idea("TS101", "Keep the best epoch's weights", changes, gain, cost=cost)
+        if seen is None or self.recipe["early_stopping_patience"] is not None:
+            return
+        epochs = self.recipe["epochs"] // 2
+        steps = epochs * -(-self.images // self.recipe["batch_size"])
+        if self.recipe["schedule"] != "constant":
+            if epochs and steps >= FEW_STEPS:
+                gain = self._of_gap(20)
+                yield self._idea("TS101", "Half the epochs", {"epochs": epochs}, gain, cost=0.5)
+        elif (gain := self._best_epochs_lead()) > 0:
+            patience = max(3, self.recipe["epochs"] // 4)
+            changes = {"early_stopping_patience": patience}
+            cost = min(1.0, (seen.lowest_epoch + patience) / seen.epochs)
+            yield self._idea("TS101", "Keep the best epoch's weights", changes, gain, cost=cost)
 
     def _best_epochs_lead(self) -> float:
         """Validation accuracy of the epoch with the lowest loss, less that of the last; a mean."""

@@ -15,7 +15,8 @@ def suggestions(summary: Mapping[str, Any], findings: list[dict[str, Any]]) -> l
     """What to try next, the most promising first; see `ideas` for the rules.
 
     Nothing is suggested that the recipe already does, that its model does not read, that
-    contradicts its other keys, or that a variation of the study has tried already.
+    contradicts its other keys, that a variation of the study has tried already, or of which no gain
+    is expected.
 
     Args:
         summary: as `summary.summarise` makes it.
@@ -43,7 +44,7 @@ def suggestions(summary: Mapping[str, Any], findings: list[dict[str, Any]]) -> l
     ideas: list[Idea] = []
     for idea in Ideas(summary, start, seen, of_start).all():
         recipe = {**start["recipe"], **idea.changes}
-        if not faults(recipe) and _known(recipe) not in tried:
+        if idea.gain > 0 and not faults(recipe) and _known(recipe) not in tried:
             tried.append(_known(recipe))
             ideas.append(idea)
     ideas.sort(key=lambda idea: -idea.gain)

@@ -37,9 +37,9 @@ def mapped(held, tmp_path):
     return on_disk(tmp_path / "images.npy", held)
 
 
-def data(images: np.ndarray) -> ImageDataset:
+def data(images: np.ndarray, split: str = "train") -> ImageDataset:
     labels = np.arange(len(images)) % 3
-    return ImageDataset(images, labels, ("a", "b", "c"), "train", "noise")
+    return ImageDataset(images, labels, ("a", "b", "c"), split, "noise")
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,9 @@ def test_splits_of_a_mapped_data_set_stay_on_disk_and_are_those_of_one_in_memory
 
 def test_training_and_validation_images_that_are_joined_are_read(tmp_path):
     images = noise(60, 8, 8, 1)
-    parts = [data(on_disk(tmp_path / f"{k}.npy", images[k * 30 :][:30])) for k in (0, 1)]
-    joined = complete(Splits("noise", parts[0], parts[1], parts[0]), validation=0)
+    first, second = (on_disk(tmp_path / f"{k}.npy", images[k * 30 :][:30]) for k in (0, 1))
+    splits = Splits("noise", data(first), data(second, "validation"), data(first, "test"))
+    joined = complete(splits, validation=0)
     np.testing.assert_array_equal(joined.train.images, images)
 
 
@@ -240,7 +241,10 @@ def test_a_training_from_rows_on_disk_ends_with_the_same_bits(world, tmp_path):
         if place == "disk":
             images = on_disk(tmp_path / "train.npy", images)
         whole = replace(world.train, images=images)
-        parts = [whole.select(rows[:200], split="train"), whole.select(rows[200:], split="test")]
+        parts = [
+            whole.select(rows[:200], split="train"),
+            whole.select(rows[200:], split="validation"),
+        ]
         assert isinstance(parts[0].images, MappedRows) == (place == "disk")
         trained = train(Splits("world", parts[0], parts[1], None), recipe)
         ended.append(

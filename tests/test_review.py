@@ -305,7 +305,8 @@ def test_a_review_of_another_data_set_is_refused_as_a_whole(pets, tmp_path):
 def test_a_review_of_images_of_another_size_says_which_size_it_needs(pets, tmp_path):
     path = tmp_path / "review.csv"
     write_review(path, [finding(item("train", 3, "exclude"))], pets)
-    smaller = replace(pets, train=replace(pets.train, images=pets.train.images[:, ::2, ::2].copy()))
+    halved = [replace(part, images=part.images[:, ::2, ::2].copy()) for part in pets.parts()]
+    smaller = Splits(pets.name, **{part.split: part for part in halved})
     with pytest.raises(InputError) as caught:
         apply_review(smaller, path)
     assert str(caught.value) == (

@@ -71,7 +71,12 @@ def test_a_validation_split_that_the_source_has_is_used_as_it_is():
 
 
 def test_where_nothing_is_to_be_cut_nothing_is_copied():
-    splits = Splits("noise", images_of([4, 4]), images_of([2, 2]), images_of([2, 2]))
+    splits = Splits(
+        "noise",
+        images_of([4, 4]),
+        images_of([2, 2], split="validation"),
+        images_of([2, 2], split="test"),
+    )
     done = complete(splits)
     assert [one is other for one, other in zip(done.parts(), splits.parts(), strict=True)] == [
         True,
@@ -175,7 +180,7 @@ def test_a_class_with_too_few_images_is_named():
         'noise: class "class 1" has 2 images; at least 3 are needed, one each for training, '
         "validation and test. Add images or remove the class (1 more like it)."
     )
-    tested = replace(few, test=images_of([1, 1, 1]))
+    tested = replace(few, test=images_of([1, 1, 1], split="test"))
     assert fault(DataError, tested) == (
         'noise: class "class 2" has 1 image; at least 2 are needed, one each for training and '
         "validation. Add images or remove the class."

@@ -8,12 +8,12 @@ from conftest import CLASSES, make_images
 from tinyscope import explore
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
 from tinyscope.inspection import inspection, learnt
+from tinyscope.inspection.augmentation_judgements import ClassEffect, Judgement, Measured
 from tinyscope.inspection.candidate_augmentations import augmentations
 from tinyscope.inspection.checks import CHECKS
 from tinyscope.inspection.inspection import inspect
 from tinyscope.inspection.linear_probe import ProbeAnswers
 from tinyscope.inspection.out_of_sample import Answers, OutOfSample
-from tinyscope.inspection.valid_augmentations import ClassEffect, Judgement, Measured
 from tinyscope.plan.recipe_book import sprint
 from tinyscope.plan.study import Study
 from tinyscope.sweep.local import run_study

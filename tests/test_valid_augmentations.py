@@ -316,3 +316,13 @@ def test_a_change_of_detail_between_the_limits_is_trained_with(monkeypatch) -> N
     low, high = blur.trained_interval
     assert low <= blur.trained_difference <= high
     assert "training with the change moves the accuracy on unchanged images by" in blur.reason
+
+
+def test_with_many_classes_the_model_learns_longer(monkeypatch):
+    """One that knows few images of 100 classes says of upside-down ones that they are fine."""
+    monkeypatch.setattr(valid_augmentations, "_PASSES", 24_000)
+    epochs = [
+        valid_augmentations._recipe(12_000, 32, classes=classes, copies=1).epochs
+        for classes in (2, 40, 70, 100, 1000)
+    ]
+    assert epochs == [2, 2, 4, 6, 6]

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tinyscope.data.dataset import Splits
+from tinyscope.inspection.augmentation_judgements import Measured
 from tinyscope.inspection.candidate_augmentations import augmentations, changed
 from tinyscope.inspection.findings import Item, Outcome
-from tinyscope.inspection.valid_augmentations import Measured
 from tinyscope.report.pictures import Album, data_uri
 
 _PICTURES = 4

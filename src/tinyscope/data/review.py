@@ -89,8 +89,8 @@ def apply_review(
 
     Only images that are learnt from or chosen by are changed. A test image is never: what it is
     examined by has to be changed in the data set itself, where everyone sees it. Excluded images
-    are listed in `left_out`. Rows about files that are there no more count as done, which a line in
-    the log says.
+    are listed in `left_out`. Rows about files that are there no more count as done; `gone` has
+    their names.
 
     Args:
         splits: as loaded, not cut yet.

@@ -118,6 +118,18 @@ def test_a_report_without_leaks_has_no_column_for_them(tmp_path, uninspected):
     assert "Without leaked images" not in nobody_looked
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_a_summary_without_the_interval_of_images_that_leaked_none_expects_nothing(tmp_path):
+    """Of an earlier version: the accuracy is there, and what would be expected was not told."""
+    found = summary_of(tmp_path, ("ant", "bee"), leaks=8, variations={}, seeds=(0,))
+    for one in found["variations"]:
+        leaks = {"images": 8, "accuracy": 0.9, "accuracy_without": 0.8}
+        one["test"]["leaks"] = leaks
+    words = words_of(found)
+    assert "8 of which have copies among the training images." in words
+    assert "on all images of this kind" not in words
+
+
 def test_where_the_test_split_was_cut_here_finding_no_leak_is_no_limit(tmp_path):
     found = summary_of(tmp_path, ("ant", "bee"), leaks=0, came=False, variations={}, seeds=(0,))
     assert not any("cop" in sentence for sentence in found["limits"])

@@ -60,6 +60,7 @@ def test_a_folder_gives_every_file_that_training_would_look_at(tmp_path):
     (photos / "linked").symlink_to(far)
     (photos / "round").symlink_to(photos)
     (photos / "gone.png").symlink_to(tmp_path / "nowhere")
+    (photos / ".loop").symlink_to(".loop")
     found = list(find_photos([str(photos)]))
     assert [photo.name.removeprefix(f"{photos}/") for photo in found] == [
         *("1.png", "IMG_2.HEIC", "gone.png", "linked/6.png", "noending", "x.pcx")
@@ -125,8 +126,10 @@ def test_a_zip_file_gives_its_photos_and_nothing_else(tmp_path):
         packed.writestr("._a.png", "no")
         packed.writestr("../../out.PNG", png(3))
         packed.writestr("folder.png/", "")
-    (photo,) = find_photos([str(tmp_path / "z.zip")])
-    assert (photo.name, photo.source) == (f"{tmp_path}/z.zip/../../out.PNG", png(3))
+        packed.writestr("sorted.csv/1.png", png(4))
+    out, photo = find_photos([str(tmp_path / "z.zip")])
+    assert (out.name, out.source) == (f"{tmp_path}/z.zip/../../out.PNG", png(3))
+    assert (photo.name, photo.source) == (f"{tmp_path}/z.zip/sorted.csv/1.png", png(4))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["z.zip"]
 
 

@@ -14,10 +14,14 @@ _CLUTTER_ENDINGS = (
 )
 
 
+def is_apart(name: str) -> bool:
+    """Whether a folder or file of that name is hidden, or a program's own."""
+    return name.startswith(".") or name.casefold() in _CLUTTER
+
+
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder of that name, hidden ones among them, is not meant as an image."""
-    folded = name.casefold()
-    return name.startswith(".") or folded in _CLUTTER or folded.endswith(_CLUTTER_ENDINGS)
+    """Whether a file of that name is not meant as an image: it is apart, a text or a table."""
+    return is_apart(name) or name.casefold().endswith(_CLUTTER_ENDINGS)
 
 
 def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
@@ -76,11 +80,12 @@ def contents(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], l
         return [], []
     for entry in there:
         name = entry.name
+        if is_apart(name):
+            continue
         file = f"{below}/{name}" if below else name
         try:
             if entry.is_dir():
-                if not (name.startswith(".") or name.casefold() in _CLUTTER):
-                    folders.append(name)
+                folders.append(name)
             elif is_clutter(name):
                 continue
             elif entry.is_file():

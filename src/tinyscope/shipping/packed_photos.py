@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from tinyscope.data.file_tree import is_clutter
+from tinyscope.data.file_tree import is_apart, is_clutter
 
 MOST_BYTES = 256 << 20
 """Of a single photo; as many as an uncompressed one of `decoding.PIXEL_LIMIT` pixels has."""
@@ -62,7 +62,8 @@ def in_zip(path: Path, *, order: Callable[[str], Any]) -> Iterator[Packed]:
 
 def _clutter(name: str) -> bool:
     """Whether a member, or a folder that it lies in, is not meant as an image."""
-    return any(is_clutter(part) for part in PurePosixPath(name).parts if part not in "..")
+    *folders, file = PurePosixPath(name).parts
+    return is_clutter(file) or any(is_apart(each) for each in folders if each != "..")
 
 
 def _member(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[bytes, str]:

@@ -73,7 +73,8 @@ def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         {"params": head, "lr": head_rate, **sgd},
         {"params": offsets, "lr": offset_rate, **sgd},
     ]
-    return Muon(_slower_in_backbone(groups, recipe, network))
+    dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+    return Muon(_slower_in_backbone(groups, recipe, network), dtype=dtype)
 
 
 def _of_backbones(network: nn.Module) -> set[Tensor]:

@@ -199,7 +199,7 @@ LONG = "x" * 300
         (
             ["run", "demo", "--set", "model=resnet-2"],
             'Unknown model "resnet-2". Did you mean "resnet-20"? Run "tinyscope list models" to '
-            "see all 15.",
+            "see all 16.",
         ),
         (
             ["run", "demo", "--set", "epochs"],
@@ -272,7 +272,7 @@ def test_a_study_file_gets_all_its_faults_in_one_line_with_their_places(tinyscop
         'Error: my.toml:2: Unknown recipe "plane". Did you mean "plain"? Run "tinyscope list '
         'recipes" to see all 14. my.toml:4: epochs = 0 is out of range: at least 1. my.toml:5: '
         'Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list models" to see all '
-        "15.\n"
+        "16.\n"
     )
 
 

@@ -26,6 +26,7 @@ HARD = recipe_named("standard").changed(
         "batch_size": 48,
         "hardest_share": 0.5,
         "proxy_widths": [4, 6],
+        "proxy_size": 0.625,
         "precision": "fp32",
     }
 )

@@ -11,6 +11,7 @@ from tinyscope.data.bundled import digits
 from tinyscope.data.dataset import ImageDataset, Preprocessing, Splits
 from tinyscope.errors import InputError
 from tinyscope.models import whitened_cnn, zoo
+from tinyscope.models.fast_layers import WhitenedConv2d
 from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import MeanLinear, WhitenedCNN
 from tinyscope.plan.recipe import Recipe
@@ -51,10 +52,15 @@ def patches_of(images: Tensor) -> np.ndarray:
 
 
 def network(
-    widths: Sequence[int] = (16, 24, 32), *, depth: int = 2, channels: int = 3, classes: int = 7
+    widths: Sequence[int] = (16, 24, 32),
+    *,
+    depth: int = 2,
+    folded: bool = False,
+    channels: int = 3,
+    classes: int = 7,
 ) -> WhitenedCNN:
     torch.manual_seed(0)
-    return WhitenedCNN(widths, depth=depth, channels=channels, classes=classes)
+    return WhitenedCNN(widths, depth=depth, folded=folded, channels=channels, classes=classes)
 
 
 RECIPE = Recipe(model="whitened-cnn", widths=(8, 16, 16), precision="fp32")
@@ -97,6 +103,17 @@ def test_the_filters_are_numpys_principal_directions_the_strongest_first(kind: s
     np.testing.assert_allclose(filters * signs[:, None], expected, rtol=1e-3, atol=2e-3)
     lengths = np.linalg.norm(filters, axis=1)
     assert (np.diff(lengths) > 0).all(), "the stronger a direction, the less it is blown up"
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_a_folded_network_whitens_with_the_same_filters_of_one_sign(kind: str) -> None:
+    data = IMAGES[kind]()
+    whitened, _ = built(RECIPE, data)
+    folded, _ = built(RECIPE.changed({"model": "whitened-cnn-folded"}), data)
+    assert whitened.whitening is not None
+    filters = whitened.whitening.weight.detach()
+    first = folded.groups[0].convolutions[0]
+    assert torch.equal(first.filters, filters[: len(filters) // 2])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -162,6 +179,49 @@ def test_a_backbone_is_for_studies() -> None:
     )
 
 
+def folded_first(images: Tensor, *, outputs: int = 20) -> WhitenedConv2d:
+    """A folded network's first convolution, its filters those of the images, (N, C, H, W)."""
+    whitened = network((outputs,), folded=True, channels=images.shape[1])
+    whitened.initialise_from(images)
+    first = whitened.groups[0].convolutions[0]
+    assert isinstance(first, WhitenedConv2d)
+    return first
+
+
+def in_two_steps(first: WhitenedConv2d, images: Tensor) -> Tensor:
+    """What a folded convolution is for: patches of a bordered image are whitened, then convolved.
+
+    The border is one pixel and a half; what is more than an even number of places is left out.
+    """
+    values = F.conv2d(F.conv2d(F.pad(images, (1, 1, 1, 1)), first.filters), first.weight)
+    high, wide = ((side - 1) // 2 * 2 for side in images.shape[2:])
+    return values[:, :, :high, :wide]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(3, 4), (8, 9), (16, 16), (21, 32)])
+def test_a_folded_convolution_gives_what_whitening_and_convolution_give(
+    channels: int, size: tuple[int, int]
+) -> None:
+    images = torch.randn(40, channels, *size, dtype=torch.float64).cumsum(2).cumsum(3)
+    first = folded_first(images.float()).double()
+    found, expected = first(images), in_two_steps(first, images)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected)
+    into_kernel = [
+        torch.autograd.grad(values.sin().sum(), first.weight)[0] for values in (found, expected)
+    ]
+    torch.testing.assert_close(*into_kernel)
+
+
+def test_in_bfloat16_a_folded_kernel_is_made_in_float32_still() -> None:
+    first = folded_first(torch.randn(40, 3, 8, 8))
+    exact = first.on_pixels()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(first.on_pixels(), exact)
+        assert first(torch.randn(2, 3, 8, 8)).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize(("into", "out"), [(24, 64), (24, 24), (24, 8)])
 def test_a_new_kernel_passes_its_inputs_through(into: int, out: int) -> None:
     [group] = WhitenedCNN((out,), channels=into // 8, classes=2).groups
@@ -194,10 +254,17 @@ def written_out(whitened: WhitenedCNN, images: Tensor, *, depth: int) -> Tensor:
     def silu(values: Tensor) -> Tensor:
         return values * torch.sigmoid(values)
 
-    values = silu(F.conv2d(images, state["whitening.weight"]))
+    values = images
     for number in range(len(whitened.groups)):
         name = f"groups.{number}"
-        values = F.conv2d(values, state[f"{name}.convolutions.0.weight"], padding=1)
+        kernel = state[f"{name}.convolutions.0.weight"]
+        if number:
+            values = F.conv2d(values, kernel, padding=1)
+        elif whitened.whitening is None:
+            patches = F.conv2d(F.pad(values, (1, 1, 1, 1)), state[f"{name}.convolutions.0.filters"])
+            values = F.conv2d(patches, kernel)
+        else:
+            values = F.conv2d(silu(F.conv2d(values, state["whitening.weight"])), kernel, padding=1)
         values = values.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5))
         values = silu(norm(values, f"{name}.norms.0"))
         kept = values
@@ -221,12 +288,13 @@ def test_the_heads_outputs_are_means_over_its_weighed_inputs(inputs: int) -> Non
         torch.testing.assert_close(head(values), weighed.mean(2))
 
 
+@pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("depth", [2, 3, 4])
 @pytest.mark.parametrize("size", [(16, 16), (19, 33)])
 def test_the_network_computes_what_its_layers_written_out_do(
-    depth: int, size: tuple[int, int]
+    depth: int, size: tuple[int, int], folded: bool
 ) -> None:
-    whitened = network(depth=depth)
+    whitened = network(depth=depth, folded=folded)
     for module in whitened.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.bias)  # at 0 their absence would not show
@@ -257,10 +325,11 @@ def test_what_is_trained_are_kernels_offsets_and_the_head() -> None:
     assert trained == 9 * kernels + 2 * (16 + 24 + 32) + 32 * 7
 
 
+@pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize("side", [3, 8, 9, 13, 24, 32, 64, 96])
-def test_images_of_any_size_are_taken_by_any_number_of_groups(side: int) -> None:
+def test_images_of_any_size_are_taken_by_any_number_of_groups(side: int, folded: bool) -> None:
     for groups in range(1, 6):
-        whitened = network([8] * groups).eval()
+        whitened = network([8] * groups, folded=folded).eval()
         with torch.no_grad():
             logits = whitened(torch.randn(2, 3, side, side + 1))
         assert logits.shape == (2, 7)
@@ -270,12 +339,13 @@ def test_images_of_any_size_are_taken_by_any_number_of_groups(side: int) -> None
 @pytest.mark.parametrize("classes", [2, 10, 100])
 @pytest.mark.parametrize("side", [8, 15, 96])
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("model", ["whitened-cnn", "whitened-cnn-folded"])
 def test_a_step_reaches_every_trained_parameter_for_any_classes(
-    classes: int, side: int, channels: int
+    classes: int, side: int, channels: int, model: str
 ) -> None:
     torch.manual_seed(0)
     whitened = zoo.build(
-        "whitened-cnn",
+        model,
         widths=(8, 12),
         depth=3,
         channels=channels,

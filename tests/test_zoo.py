@@ -5,9 +5,10 @@ from torch import nn
 
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
+from tinyscope.plan.recipe_book import WHITENED
 from tinyscope.plan.study_files import load_study
 
-BUILT_BY_CHOICE = {"resnet-20", "whitened-cnn"}
+BUILT_BY_CHOICE = {"resnet-20", *WHITENED}
 """Models whose smallest size is a choice; every layer of theirs would take less."""
 
 
@@ -132,24 +133,34 @@ def test_the_initializer_is_applied_to_every_kernel() -> None:
     assert network[0].bias.any()  # torch's own biases are not zero
 
 
-def test_frozen_parameters_are_those_of_the_whitened_network_alone() -> None:
+def test_frozen_parameters_are_those_of_the_whitened_networks_alone() -> None:
     frozen = {
         name: {key for key, each in build(name).named_parameters() if not each.requires_grad}
         for name in zoo.MODELS
     }
     scales = {f"groups.{group}.norms.{place}.weight" for group in range(3) for place in range(2)}
     assert frozen.pop("whitened-cnn") == {"whitening.weight", *scales}
+    assert frozen.pop("whitened-cnn-folded") == scales
     assert not any(frozen.values())
 
 
-def test_widths_and_depth_shape_the_whitened_network_and_no_other() -> None:
+def test_the_models_that_widths_shape_are_those_that_suggestions_widen() -> None:
+    assert {name for name, entry in zoo.MODELS.items() if entry.shaped} == set(WHITENED)
+
+
+@pytest.mark.parametrize("model", WHITENED)
+def test_widths_and_depth_shape_the_whitened_networks(model: str) -> None:
     shape = {"channels": 3, "classes": 5, "height": 16, "width": 16}
-    whitened = zoo.build("whitened-cnn", widths=(8, 24), depth=4, **shape)
+    whitened = zoo.build(model, widths=(8, 24), depth=4, **shape)
     kernels = [each.weight for each in whitened.modules() if isinstance(each, nn.Conv2d)]
-    assert [each.shape[0] for each in kernels] == [24, *[8] * 4, *[24] * 4]
+    in_front = [24] if model == "whitened-cnn" else []
+    assert [each.shape[0] for each in kernels] == [*in_front, *[8] * 4, *[24] * 4]
     assert whitened.head.weight.shape == (5, 24)
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in kernels)
-    for name in zoo.MODELS.keys() - {"whitened-cnn"}:
+
+
+def test_widths_and_depth_shape_no_other_network() -> None:
+    for name in zoo.MODELS.keys() - set(WHITENED):
         wide = zoo.MODELS[name].smallest
         shape = {"channels": 3, "classes": 5, "height": max(wide, 32), "width": max(wide, 32)}
         torch.manual_seed(0)
@@ -159,12 +170,13 @@ def test_widths_and_depth_shape_the_whitened_network_and_no_other() -> None:
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
 
 
-def test_the_whitened_network_keeps_its_own_initial_weights() -> None:
+@pytest.mark.parametrize("model", WHITENED)
+def test_a_whitened_network_keeps_its_own_initial_weights(model: str) -> None:
     shape = {"channels": 3, "classes": 5, "height": 16, "width": 16}
     states = []
     for initializer in ("torch", "he-normal"):
         torch.manual_seed(0)
-        states.append(zoo.build("whitened-cnn", initializer=initializer, **shape).state_dict())
+        states.append(zoo.build(model, initializer=initializer, **shape).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 

@@ -80,3 +80,42 @@ class Conv2dBeforePool(nn.Conv2d):
         # The row and the column left out are the padding of those before them.
         padded = F.pad(input, (1, 1 - odd_columns, 1, 1 - odd_rows))
         return F.conv2d(padded, self.weight)
+
+
+class WhitenedConv2d(nn.Conv2d):
+    """A 3x3 convolution of whitened patches as a single one of the image, before a 2x2 pool.
+
+    Whitening is a linear map of each patch of 2x2 pixels, and so it and the convolution above it
+    are one 4x4 convolution of the pixels, with a ninth of the multiplications that both take for
+    three channels. What is trained is the kernel on whitened values, `weight`: there gradients of
+    all directions are of one size, on pixels they are not. As in `Conv2dBeforePool`, what the pool
+    leaves out is not computed.
+
+    Differs from whitening first at the upper and left edge: outside the image lie zeros, not
+    outside the whitened patches.
+
+    Args:
+        channels: of the image.
+        outputs: channels; they have no bias.
+        patch: side in pixels of the patches that are whitened.
+    """
+
+    filters: Tensor
+
+    def __init__(self, channels: int, outputs: int, *, patch: int) -> None:
+        directions = channels * patch**2
+        super().__init__(directions, outputs, 3, bias=False)
+        pixels = torch.eye(directions).view(directions, channels, patch, patch)
+        self.register_buffer("filters", pixels)
+
+    def on_pixels(self) -> Tensor:
+        """The kernel that pixels are multiplied by: float32 (out, channels, patch+2, patch+2)."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return F.conv_transpose2d(self.weight, self.filters)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, out, h, w): h and w are H-patch+1 and W-patch+1, made even."""
+        patch = self.filters.shape[2]
+        odd_rows, odd_columns = ((side - patch + 1) % 2 for side in input.shape[2:])
+        padded = F.pad(input, (1, 1 - odd_columns, 1, 1 - odd_rows))
+        return F.conv2d(padded, self.on_pixels())

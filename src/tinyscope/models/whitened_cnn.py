@@ -2,17 +2,18 @@
 
 After the network of Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (arXiv
 2404.00498, section 3), which goes back to Page 2018, "How to Train Your ResNet", and Balsam 2023
-(hlb-CIFAR10). Differs: SiLU for GELU, which costs a CPU more; the whitening layer has no bias; any
-number of groups and images of any size from 8 pixels.
+(hlb-CIFAR10). Differs: SiLU for GELU, which costs a CPU more; the whitening layer has no bias; it
+can be folded into the next one; any number of groups and images of any size from 8 pixels.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tinyscope.models.fast_layers import Conv2dBeforePool
+from tinyscope.models.fast_layers import Conv2dBeforePool, WhitenedConv2d
 from tinyscope.models.max_pool import max_pool_2x2
 
 _PATCH = 2
@@ -33,33 +34,49 @@ class WhitenedCNN(nn.Module):
     each with both signs; groups of convolution, max-pool, norm, SiLU, then further convolutions
     with norm and SiLU; a global max-pool; a dense layer without bias.
 
+    Folded, each direction has one sign and no activation, and the first group's first convolution
+    takes the image itself (`fast_layers.WhitenedConv2d`): a CPU trains wide networks in a
+    twentieth less time, narrow ones in a tenth, and from 32 channels in the first group on they
+    know as much (`docs/experiments.md`).
+
     Args:
         widths: channels of each group.
         depth: convolutions of each group, 2 or more; with 3 or more, a shortcut leads from the
             first one's activation to the last one's norm.
+        folded: whether whitening is part of the first convolution.
         channels: of the images.
         classes: outputs.
     """
 
     def __init__(
-        self, widths: Sequence[int], *, depth: int = 2, channels: int, classes: int
+        self,
+        widths: Sequence[int],
+        *,
+        depth: int = 2,
+        folded: bool = False,
+        channels: int,
+        classes: int,
     ) -> None:
         super().__init__()
-        directions = channels * _PATCH**2
-        self.whitening = nn.Conv2d(channels, 2 * directions, _PATCH, bias=False)
-        self.whitening.weight.requires_grad_(False)
-        into = [2 * directions, *widths]
-        self.groups = nn.Sequential(
-            *(Group(before, width, depth) for before, width in zip(into, widths, strict=False))
-        )
+        self._directions = channels * _PATCH**2
+        self.whitening: nn.Conv2d | None = None
+        first: Conv2dBeforePool | WhitenedConv2d
+        if folded:
+            first = WhitenedConv2d(channels, widths[0], patch=_PATCH)
+        else:
+            self.whitening = nn.Conv2d(channels, 2 * self._directions, _PATCH, bias=False)
+            self.whitening.weight.requires_grad_(False)
+            first = Conv2dBeforePool(2 * self._directions, widths[0])
+        self.groups = nn.Sequential(Group(first, depth))
+        for before, width in pairwise(widths):
+            self.groups.append(Group(Conv2dBeforePool(before, width), depth))
         self.head = MeanLinear(widths[-1], classes)
         self.reset()
 
     def reset(self) -> None:
         """New initial weights from torch's generator; whitening becomes the patch's own pixels."""
         with torch.no_grad():
-            pixels = torch.eye(len(self.whitening.weight) // 2)
-            self._whiten_with(pixels)
+            self._whiten_with(torch.eye(self._directions))
             for layer in self.groups.modules():
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
@@ -84,13 +101,21 @@ class WhitenedCNN(nn.Module):
             self._whiten_with(filters)
 
     def _whiten_with(self, filters: Tensor) -> None:
-        both = torch.cat([filters, -filters]).view_as(self.whitening.weight)
-        self.whitening.weight.copy_(both)
+        """Takes filters (directions, C*4)."""
+        if self.whitening is None:
+            [folded] = (each for each in self.modules() if isinstance(each, WhitenedConv2d))
+            folded.filters.copy_(filters.view_as(folded.filters))
+        else:
+            both = torch.cat([filters, -filters])
+            self.whitening.weight.copy_(both.view_as(self.whitening.weight))
+
+    def whitened(self, images: Tensor) -> Tensor:
+        """What the groups take of (N, C, H, W): (N, 8C, H-1, W-1), or the images, if folded."""
+        return images if self.whitening is None else F.silu(self.whitening(images), inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to logits (N, K); H and W at least 3."""
-        values = F.silu(self.whitening(images), inplace=True)  # (N, 8C, H-1, W-1)
-        values = self.groups(values).amax((2, 3))  # (N, width)
+        values = self.groups(self.whitened(images)).amax((2, 3))  # (N, width)
         logits: Tensor = self.head(values)
         return logits
 
@@ -107,18 +132,19 @@ class MeanLinear(nn.Linear):
 
 
 class Group(nn.Module):
-    """Convolutions of one width, the first of which halves the resolution."""
+    """Convolutions of one width, behind the first of which a pool halves the resolution.
 
-    def __init__(self, channels_in: int, width: int, depth: int) -> None:
+    Args:
+        first: the first convolution.
+        depth: how many there are.
+    """
+
+    def __init__(self, first: Conv2dBeforePool | WhitenedConv2d, depth: int) -> None:
         super().__init__()
-        into = [channels_in] + [width] * (depth - 1)
-        self.convolutions = nn.ModuleList(
-            [
-                Conv2dBeforePool(channels_in, width),
-                *(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in into[1:]),
-            ]
-        )
-        self.norms = nn.ModuleList(_norm(width) for _ in into)
+        width = first.out_channels
+        others = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(1, depth))
+        self.convolutions = nn.ModuleList([first, *others])
+        self.norms = nn.ModuleList(_norm(width) for _ in range(depth))
 
     def forward(self, values: Tensor) -> Tensor:
         """(N, in, H, W) to (N, width, H/2, W/2), rounded down; as it is where a side is 1."""
@@ -159,7 +185,7 @@ class Levels(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, F), F being the widths of the last two groups times their depth."""
-        values = F.silu(self.network.whitening(images), inplace=True)
+        values = self.network.whitened(images)
         first = len(self.network.groups) - 2
         means = []
         for place, group in enumerate(self.network.groups):

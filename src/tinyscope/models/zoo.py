@@ -56,14 +56,30 @@ def _compact(width: int) -> Callable[..., nn.Module]:
 
 
 def _whitened(
-    *, widths: Sequence[int], depth: int, channels: int, classes: int, height: int, width: int
+    folded: bool,
+    *,
+    widths: Sequence[int],
+    depth: int,
+    channels: int,
+    classes: int,
+    height: int,
+    width: int,
 ) -> nn.Module:
-    return WhitenedCNN(widths, depth=depth, channels=channels, classes=classes)
+    return WhitenedCNN(widths, depth=depth, folded=folded, channels=channels, classes=classes)
 
 
 MODELS: dict[str, Entry] = {
     "whitened-cnn": Entry(
-        _whitened, "Jordan's network for short trainings, of any widths and depth", 8, shaped=True
+        partial(_whitened, False),
+        "Jordan's network for short trainings, of any widths and depth",
+        8,
+        shaped=True,
+    ),
+    "whitened-cnn-folded": Entry(
+        partial(_whitened, True),
+        "the same, whitening folded into the first convolution: less work",
+        8,
+        shaped=True,
     ),
     "compact-cnn": Entry(_compact(24), "5 convolutions with batch norm, 24 to 192 wide", 7),
     "compact-cnn-wide": Entry(_compact(36), "the same, half as wide again", 7),
@@ -114,9 +130,9 @@ def build(
     Args:
         model: a name of this table, or "layer-stack" for `layers`.
         layers: lines of `layer_stack`, where `model` is "layer-stack".
-        widths: of the groups of "whitened-cnn".
+        widths: of the groups of a whitened CNN.
         depth: of each of them.
-        initializer: a name of `initializers.INITIALIZERS`; "whitened-cnn" does not read it.
+        initializer: a name of `initializers.INITIALIZERS`; a whitened CNN does not read it.
         channels: 1 or 3.
         classes: outputs.
         height: of the images, in pixels.

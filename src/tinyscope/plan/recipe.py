@@ -33,13 +33,13 @@ class Recipe:
     layers: tuple[str, ...] = ()
     """The network itself where `model = "layer-stack"`: "conv 32 3x3 same relu", "maxpool 2" …"""
     widths: tuple[int, ...] = (64, 256, 256)
-    """Channels of each group of "whitened-cnn"."""
+    """Channels of each group of "whitened-cnn" and "whitened-cnn-folded"."""
     depth: int = _number(2, at_least=2, at_most=16)
-    """Convolutions in each group of "whitened-cnn"."""
+    """Convolutions in each group of either."""
     initializer: Literal["he-normal", "zero-output", "glorot-uniform", "torch"] = "he-normal"
     """Kernels of convolutions and dense layers; "glorot-uniform" with zero biases is Keras',
     "zero-output" is "he-normal" with zeros in the last dense layer, for a backbone that learns on.
-    "whitened-cnn" has initial weights of its own."""
+    Whitened CNNs have initial weights of their own."""
     normalization: Literal["standard", "unit"] = "standard"
     """Pixels less their channel's mean over its deviation on the training images, or over 255."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from statistics import stdev
 from typing import Any
 
-from tinyscope.plan.recipe_book import quick
+from tinyscope.plan.recipe_book import WHITENED
 from tinyscope.report.augmentation_evidence import CIFAR10, harms, used, verdicts
 from tinyscope.report.curve_checks import NO_VALIDATION, Outcome, augments
 from tinyscope.report.limits import DIVERGED
@@ -203,7 +203,7 @@ def behind(summary: Mapping[str, Any]) -> Outcome:
     items = []
     for one in judged:
         accuracy = one["validation"]["accuracy"]
-        if accuracy >= QUICK_ACCURACY - 0.01 or one["recipe"]["model"] == quick().model:
+        if accuracy >= QUICK_ACCURACY - 0.01 or one["recipe"]["model"] in WHITENED:
             continue
         told = (
             f"It knows {accuracy:.1%} of the validation images after "

@@ -14,12 +14,12 @@ images that it gets wrong; gap: training less validation accuracy):
 | `standard` in its place | where CIFAR-10's images are known better than by `quick`, likewise |
 | twice the epochs (TS102) | half of what their second half brought; e / 14 if the rate ends at 0 |
 | a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
-| a deeper one, of `whitened-cnn` | 0.7 times that |
+| a deeper one, of a whitened CNN | 0.7 times that |
 | the backbone that comes along trained too (TS105) | 90 a class: e / 8; 450: 0.3 e; 4,000: 0.55 e |
 | the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
 | smoothed labels (TS101) | gap / 10, at most e / 10 |
 | half the epochs of a rate that is no constant (TS101) | gap / 20, at most e / 20 |
-| a narrower `whitened-cnn`, or one less deep (TS101) | e / 40, or 0.7 times that |
+| a narrower whitened CNN, or one less deep (TS101) | e / 40, or 0.7 times that |
 | the best epoch's weights (TS101) | what that epoch was better by |
 | several looks at an image (TS111) | e / 10 |
 
@@ -35,7 +35,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tinyscope.plan.recipe import FEW_STEPS
-from tinyscope.plan.recipe_book import quick
+from tinyscope.plan.recipe_book import WHITENED
 from tinyscope.plan.recipe_book import recipe as named
 from tinyscope.report.answer_checks import (
     QUICK_ACCURACY,
@@ -50,7 +50,9 @@ from tinyscope.report.curves import ENDS_LOW, Learnt
 from tinyscope.report.fitted_recipes import borne, fast, fine_tuned, training_images
 
 _FAST = (("quick", QUICK_ACCURACY, QUICK_FLOP), ("standard", STANDARD_ACCURACY, STANDARD_FLOP))
-_WHITENED = quick().model
+_FIRST_CHANNELS = {"whitened-cnn": 24.0, "whitened-cnn-folded": 16 / 3}
+"""Channels of a 3x3 kernel that cost as much as the first convolution: folded, it multiplies the
+4x4 pixels of three colours."""
 _WIDER = "compact-cnn-wide"
 _WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
 _CIFAR_PIXELS, _CIFAR_IMAGES = 32 * 32, 50_000
@@ -219,7 +221,7 @@ class Ideas:
 
     def _fast_recipe(self) -> Iterator[Idea]:
         """The recipe `quick`; on CIFAR-10, the first of `_FAST` that was more accurate."""
-        if self.recipe["model"] == _WHITENED or min(self.height, self.width) < 8:
+        if self.recipe["model"] in WHITENED or min(self.height, self.width) < 8:
             return
         cifar = on_all_of_cifar10(self.summary)
         better = (one for one in _FAST if not cifar or one[1] > self.accuracy)
@@ -258,7 +260,7 @@ class Ideas:
         gain = self.errors / 14 if code == "TS105" else pairs[0]["share"] * self.errors / 4
         if code == "TS105" and not self.found["TS105"]:
             gain = self.errors / 40
-        if self.recipe["model"] == _WHITENED:
+        if self.recipe["model"] in WHITENED:
             widths = [8 * -(-3 * width // 16) for width in self.recipe["widths"]]
             cost = self._work(widths) / self._work(self.recipe["widths"])
             changes: dict[str, Any] = {"widths": widths}
@@ -275,7 +277,7 @@ class Ideas:
             yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
 
     def _smaller(self) -> Iterator[Idea]:
-        if self.recipe["model"] != _WHITENED:
+        if self.recipe["model"] not in WHITENED:
             return
         gain, whole = self.errors / 40, self._work(self.recipe["widths"])
         widths = [8 * max(1, 3 * width // 32) for width in self.recipe["widths"]]
@@ -289,7 +291,8 @@ class Ideas:
 
     def _work(self, widths: list[int], depth: int | None = None) -> float:
         """Of a network of these widths, in units that only their ratios matter in."""
-        channels, pixels, work = 24, float(self.height * self.width), 0.0
+        channels = _FIRST_CHANNELS[self.recipe["model"]]
+        pixels, work = float(self.height * self.width), 0.0
         for width in widths:
             work += pixels * channels * width
             pixels /= 4

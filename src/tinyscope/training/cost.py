@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.data.augmentation import shrunk
+from tinyscope.models.fast_layers import WhitenedConv2d
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import muon
 from tinyscope.training.optimizers import build_optimizer
@@ -42,7 +43,8 @@ def training_flop(
     likewise, and its forward pass for every image that it judges. Not counted is what takes a few
     operations a value: norms, activations, pooling, dropout, biases, the loss, augmentation,
     normalization and the sums of the optimizers; nor the covariance of patches that whitening
-    filters are taken from (once, 0.6 GFLOP for images of 32x32); nor any evaluation.
+    filters are taken from (once, 0.6 GFLOP for images of 32x32); nor whitening's way into a kernel
+    that it is folded into (each step, under a MFLOP); nor any evaluation.
 
     Args:
         network: see `image_flop`.
@@ -115,7 +117,7 @@ def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal forward, backward
         assert isinstance(layer, (nn.Conv2d, nn.Linear))
-        kernel = layer.weight
+        kernel = layer.on_pixels() if isinstance(layer, WhitenedConv2d) else layer.weight
         # Each value of the output is a sum over the kernel of one of its channels.
         once = 2 * (output.numel() // len(kernel)) * kernel.numel()
         forward += once

@@ -94,9 +94,7 @@ class Muon(torch.optim.Optimizer):
         dtype: in which kernels are orthogonalised; momentum and kernels keep their own.
     """
 
-    def __init__(
-        self, groups: list[dict[str, Any]], *, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, groups: list[dict[str, Any]], *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(groups, {"lr": 0.0, "momentum": 0.0, "orthogonal": False})
         self._dtype = dtype
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -132,6 +133,15 @@ def test_data_and_seed_change_the_identity() -> None:
     names = {name_of(recipe), name_of(recipe, data="e"), name_of(recipe, seed=1)}
     assert len(names) == 3
     assert all(len(name) == 8 and set(name) <= set("0123456789abcdef") for name in names)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_runs_of_before_muons_last_change_are_not_taken_for_todays(optimizer: str) -> None:
+    recipe = Recipe(optimizer=optimizer, precision="fp32")
+    content = {"recipe": recipe.as_dict(), "weights": WEIGHTS, "data": "d", "seed": 0}
+    encoded = json.dumps(content, sort_keys=True, default=list).encode()
+    before = hashlib.sha256(encoded).hexdigest()[:8]
+    assert (name_of(recipe) == before) == (optimizer == "sgd")
 
 
 def test_a_network_that_is_built_otherwise_later_changes_the_identity() -> None:

@@ -86,8 +86,8 @@ class WhitenedConv2d(nn.Conv2d):
     """A 3x3 convolution of whitened patches as a single one of the image, before a 2x2 pool.
 
     Whitening is a linear map of each patch of 2x2 pixels, and so it and the convolution above it
-    are one 4x4 convolution of the pixels, with a ninth of the multiplications that both take for
-    three channels. What is trained is the kernel on whitened values, `weight`: there gradients of
+    are one 4x4 convolution of the pixels, with four ninths of the multiplications of the upper one
+    alone. What is trained is the kernel on whitened values, `weight`: there gradients of
     all directions are of one size, on pixels they are not. As in `Conv2dBeforePool`, what the pool
     leaves out is not computed.
 

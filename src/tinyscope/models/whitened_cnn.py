@@ -35,9 +35,9 @@ class WhitenedCNN(nn.Module):
     with norm and SiLU; a global max-pool; a dense layer without bias.
 
     Folded, each direction has one sign and no activation, and the first group's first convolution
-    takes the image itself (`fast_layers.WhitenedConv2d`): a CPU trains wide networks in a
-    twentieth less time, narrow ones in a tenth, and from 32 channels in the first group on they
-    know as much (`docs/experiments.md`).
+    takes the image itself (`fast_layers.WhitenedConv2d`). A CPU trains small networks in a tenth
+    less time so, and with 32 channels in the first group they know as much; wide ones save less
+    and know a little less (`docs/experiments.md`).
 
     Args:
         widths: channels of each group.

@@ -46,4 +46,7 @@ def identity(
     if recipe.class_weights == "balanced":
         # Runs of before 2026-11-28 weighed otherwise, with smoothed labels above all.
         content["class_weights"] = "each image by its class"
+    if recipe.optimizer == "muon":
+        # Before 2026-11-28 it took five steps with other coefficients, in float32.
+        content["muon"] = "three steps"
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

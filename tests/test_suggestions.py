@@ -7,7 +7,12 @@ from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import WHITENED, fine_tuning, quick, standard, transfer
 from tinyscope.report import ideas
-from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
+from tinyscope.report.answer_checks import (
+    QUICK_ACCURACY,
+    QUICK_FLOP,
+    STANDARD_ACCURACY,
+    STANDARD_FLOP,
+)
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.suggestions import suggestions
 from tinyscope.training.cost import image_flop
@@ -332,7 +337,7 @@ def test_a_fast_recipe_is_offered_only_to_networks_that_know_less_than_it():
     assert one["title"] == "The recipe standard"
     assert one["changes"]["hardest_share"] == standard().hardest_share
     assert one["expected_gain"] == pytest.approx(STANDARD_ACCURACY - 0.91)
-    assert one["cost"] == pytest.approx(0.196e15 * 0.9 / 1e13, rel=0.01)
+    assert one["cost"] == pytest.approx(STANDARD_FLOP * 0.9 / 1e13, rel=0.01)
     assert of_fast(0.95) == []
 
 

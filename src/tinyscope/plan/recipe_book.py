@@ -77,7 +77,8 @@ _HARDER: dict[str, Any] = {
     "proxy_widths": (16, 32, 32),
     "proxy_size": 0.5,
 }
-"""Two thirds of each batch are learnt from, chosen by a network that costs next to nothing."""
+"""Two thirds of each batch are learnt from, chosen by a far smaller network (`docs/experiments.md`:
+how large it is hardly matters)."""
 
 
 def sprint() -> Recipe:

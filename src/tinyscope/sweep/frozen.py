@@ -169,8 +169,9 @@ def train_frozen(
 ) -> TrainedOnFeatures:
     """Trains the classifier of a recipe on the features of a frozen backbone.
 
-    Seconds and FLOP count the backbone's passes over the training images, also where their features
-    were kept from an earlier run: then with the seconds that they took there.
+    Seconds, FLOP and images a second count the backbone's passes over all images that are learnt
+    from, those of validation too with `Recipe.refit`. Where features were kept from an earlier run,
+    it is the seconds that they took there.
 
     Args:
         start: what the training begins with.
@@ -198,7 +199,7 @@ def train_frozen(
         if row["epoch"] == 1:
             row["seconds"] = round(row["seconds"] + taken, 4)
             row["cpu_seconds"] = round(row["cpu_seconds"] + cpu_taken, 4)
-            row["images_per_second"] = round(len(data.train) / row["seconds"], 1)
+            row["images_per_second"] = round(sum(map(len, learnt)) / row["seconds"], 1)
         on_epoch(row)
 
     validation = None if data.validation is None else backbone.batches(data.validation)
@@ -277,7 +278,7 @@ def _fit(
         "val_accuracy": None,
         "seconds": round(seconds, 4),
         "cpu_seconds": round(watch.cpu_seconds["training"], 4),
-        "images_per_second": round(len(labels[0]) / seconds, 1),
+        "images_per_second": round(sum(map(len, labels)) / seconds, 1),
     }
     if material.validation is not None:
         figures = _figures(head, material.validation.in_order(_AT_A_TIME))

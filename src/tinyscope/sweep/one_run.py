@@ -58,6 +58,9 @@ def carry_out(run: Run, data: Splits, start: Beginning, hears: Listener) -> None
         logits = once if views == "one" else logits_of(part, views)
         return Predictions(logits, part.labels), accuracy(once.argmax(1), part.labels)
 
+    learnt_from = len(data.train)
+    if run.recipe.refit and data.validation is not None:
+        learnt_from += len(data.validation)
     val_accuracy, one_view = None, {}
     if data.validation is not None:
         answered, one_view["validation"] = answers(data.validation)
@@ -77,15 +80,14 @@ def carry_out(run: Run, data: Splits, start: Beginning, hears: Listener) -> None
             "run": run.name,
             "data": data.name,
             "seed": run.seed,
-            "training_images": len(data.train)
-            + (len(data.validation) if run.recipe.refit and data.validation is not None else 0),
+            "training_images": learnt_from,
             "val_accuracy": val_accuracy,
             "recipe": run.recipe.as_dict(),
         },
         transfer=start.description or None,
     )
     seconds = sum(row["seconds"] for row in trained.history)
-    images = len(data.train) * len(trained.history)
+    images = learnt_from * len(trained.history)
     run.write_result(
         {
             "epochs_run": len(trained.history),

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,6 +124,43 @@ def test_an_array_of_another_shape_is_refused(folder):
 def test_what_is_no_path_no_bytes_and_no_array_is_refused(folder):
     with pytest.raises(InputError, match="A bytearray is no image for a model"):
         load_classifier(folder).predict(bytearray(b"x"))
+
+
+@pytest.mark.parametrize("single", ["img", Path("img"), b"img"])
+def test_a_single_image_where_several_are_expected_is_refused_at_once(folder, single):
+    """The letters of a path would be answered as files of their own."""
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).predict_each(single)
+    given = "the bytes of a file" if isinstance(single, bytes) else '"img"'
+    assert str(told.value) == (
+        f"images is {given}, a single image; expected several, such as a list of them. predict "
+        "takes one."
+    )
+
+
+@pytest.mark.parametrize(("top", "shown"), [(0, "0"), (-1, "-1"), ("5", '"5"')])
+def test_fewer_than_one_class_cannot_be_named(folder, world, top, shown):
+    loaded = load_classifier(folder)
+    for asked in (loaded.predict, lambda image, top: loaded.predict_each([image], top=top)):
+        with pytest.raises(InputError) as told:
+            asked(world.test.images[0], top=top)
+        assert str(told.value) == f"top = {shown} is no count of classes; expected 1 or more."
+
+
+@pytest.mark.parametrize(
+    ("pixels", "given"),
+    [
+        (np.zeros((16, 16, 3), np.uint8), "An array of uint8 (16, 16, 3)"),
+        (np.zeros((2, 8, 16, 3), np.uint8), "An array of uint8 (2, 8, 16, 3)"),
+        (np.zeros((1, 16, 16, 3), np.float32), "An array of float32 (1, 16, 16, 3)"),
+        ([[1, 2]], "pixels is list"),
+    ],
+)
+def test_probabilities_of_what_is_no_batch_of_images_are_refused(folder, pixels, given):
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).probabilities(pixels)
+    told_of = " holds no images for this model" if isinstance(pixels, np.ndarray) else ""
+    assert str(told.value) == f"{given}{told_of}; expected uint8 (N, 16, 16, 3)."
 
 
 def test_a_place_that_is_a_file_takes_no_model(folder, tmp_path):

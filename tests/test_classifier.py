@@ -204,6 +204,27 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     assert str(told.value).startswith(f"{folder} {expected}")
 
 
+def test_a_network_that_only_another_version_has_is_told_with_the_models_folder(folder):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"model": "zz"}))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value).startswith(
+        f"{folder} cannot be used, perhaps because another version of Tinyscope wrote it: Unknown "
+        'model "zz". '
+    )
+
+
+def test_a_format_of_a_model_that_is_no_number_is_told(folder):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"format": "1"}))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f'{folder} is damaged as a model folder: format = "1" is not a whole number.'
+    )
+
+
 def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp_path):
     recipe = Recipe(
         model="whitened-cnn",

@@ -272,7 +272,8 @@ def load_classifier(path: str | Path) -> Classifier:
 
     Raises:
         InputError: there is no model.
-        StorageError: its files are damaged, or a later version has written them.
+        StorageError: its files are damaged, another version has written them and this one cannot
+            read them, or its network needs an extra that is not installed.
     """
     folder = Path(path)
     if os.path.isfile(folder / "model" / "model.json"):
@@ -284,6 +285,8 @@ def load_classifier(path: str | Path) -> Classifier:
         )
     try:
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if not isinstance(content["format"], int):
+            raise TypeError(f"format = {spelled(content['format'])} is not a whole number.")
         if content["format"] > FORMAT:
             raise StorageError(
                 f"{folder} was written by a later version of Tinyscope (format "
@@ -312,6 +315,11 @@ def load_classifier(path: str | Path) -> Classifier:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
+    except InputError as error:  # it describes a network that is not to be had here
+        raise StorageError(
+            f"{folder} cannot be used, perhaps because another version of Tinyscope wrote it: "
+            f"{error}"
+        ) from None
     return Classifier(
         seeing,
         class_names=content["class_names"],

@@ -75,6 +75,26 @@ def test_images_with_other_classes_or_sizes_are_refused(result, world):
         ts.evaluate(classifier, smaller)
 
 
+def test_all_splits_where_one_is_evaluated_are_refused_with_what_to_give(result, world):
+    with pytest.raises(InputError) as told:
+        ts.evaluate(result.recommended.classifier(), world)
+    assert str(told.value) == (
+        "images is Splits; expected the ImageDataset of one split. load gives all splits of a data "
+        "set: take data.test, data.validation or data.train of them."
+    )
+
+
+def test_fewer_than_two_evaluations_cannot_be_compared(result, world):
+    one = ts.evaluate(result.recommended.classifier(), world.test)
+    for evaluations in ({}, {"a": one}):
+        with pytest.raises(InputError) as told:
+            ts.compare(evaluations)
+        assert str(told.value) == (
+            f"evaluations holds {len(evaluations)}; expected two or more by name, each as evaluate "
+            "gives it."
+        )
+
+
 def test_the_readmes_python_names_only_what_the_package_has():
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]

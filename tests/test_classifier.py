@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,6 +126,43 @@ def test_what_is_no_path_no_bytes_and_no_array_is_refused(folder):
         load_classifier(folder).predict(bytearray(b"x"))
 
 
+@pytest.mark.parametrize("single", ["img", Path("img"), b"img"])
+def test_a_single_image_where_several_are_expected_is_refused_at_once(folder, single):
+    """The letters of a path would be answered as files of their own."""
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).predict_each(single)
+    given = "the bytes of a file" if isinstance(single, bytes) else '"img"'
+    assert str(told.value) == (
+        f"images is {given}, a single image; expected several, such as a list of them. predict "
+        "takes one."
+    )
+
+
+@pytest.mark.parametrize(("top", "shown"), [(0, "0"), (-1, "-1"), ("5", '"5"')])
+def test_fewer_than_one_class_cannot_be_named(folder, world, top, shown):
+    loaded = load_classifier(folder)
+    for asked in (loaded.predict, lambda image, top: loaded.predict_each([image], top=top)):
+        with pytest.raises(InputError) as told:
+            asked(world.test.images[0], top=top)
+        assert str(told.value) == f"top = {shown} is no count of classes; expected 1 or more."
+
+
+@pytest.mark.parametrize(
+    ("pixels", "given"),
+    [
+        (np.zeros((16, 16, 3), np.uint8), "An array of uint8 (16, 16, 3)"),
+        (np.zeros((2, 8, 16, 3), np.uint8), "An array of uint8 (2, 8, 16, 3)"),
+        (np.zeros((1, 16, 16, 3), np.float32), "An array of float32 (1, 16, 16, 3)"),
+        ([[1, 2]], "pixels is list"),
+    ],
+)
+def test_probabilities_of_what_is_no_batch_of_images_are_refused(folder, pixels, given):
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).probabilities(pixels)
+    told_of = " holds no images for this model" if isinstance(pixels, np.ndarray) else ""
+    assert str(told.value) == f"{given}{told_of}; expected uint8 (N, 16, 16, 3)."
+
+
 def test_a_place_that_is_a_file_takes_no_model(folder, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match="cannot be written"):
@@ -164,6 +202,27 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     assert "\n" not in str(told.value)
     expected = "was written by a later version" if damage == "later" else "is damaged as a model"
     assert str(told.value).startswith(f"{folder} {expected}")
+
+
+def test_a_network_that_only_another_version_has_is_told_with_the_models_folder(folder):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"model": "zz"}))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value).startswith(
+        f"{folder} cannot be used, perhaps because another version of Tinyscope wrote it: Unknown "
+        'model "zz". '
+    )
+
+
+def test_a_format_of_a_model_that_is_no_number_is_told(folder):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"format": "1"}))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f'{folder} is damaged as a model folder: format = "1" is not a whole number.'
+    )
 
 
 def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp_path):

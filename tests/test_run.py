@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tinyscope import listings
 from tinyscope.errors import StorageError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import HISTORY_COLUMNS, Predictions, Run, read_run
@@ -91,6 +92,37 @@ def test_a_damaged_run_is_named(run):
     (run.folder / "run.json").write_text('{"format": 1}')
     with pytest.raises(StorageError, match=r"run\.json is not a run's: KeyError\('variation'\)"):
         read_run(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        ({"newkey": 1}, 'Unknown recipe key "newkey".'),
+        ({"optimizer": "lion"}, 'optimizer = "lion" is none of'),
+    ],
+)
+def test_a_recipe_of_another_version_is_told_with_the_runs_folder(run, recipe, reason):
+    run.write_start()
+    path = run.folder / "run.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"recipe": content["recipe"] | recipe}))
+    with pytest.raises(StorageError) as told:
+        read_run(run.folder)
+    assert str(told.value).startswith(
+        f"{path} cannot be used, perhaps because another version of Tinyscope wrote it: {reason}"
+    )
+
+
+@pytest.mark.parametrize(("version", "shown"), [("1", '"1"'), (None, "None"), ([1], "[1]")])
+def test_a_format_that_is_no_number_is_told_and_does_not_end_a_list_of_runs(run, version, shown):
+    run.write_start()
+    path = run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
+    told = f"{path} is not a run's: format = {shown} is not a whole number."
+    with pytest.raises(StorageError) as refused:
+        read_run(run.folder)
+    assert str(refused.value) == told
+    assert list(listings.runs(run.folder.parent)) == [f"{run.folder}: {told}"]
 
 
 def test_a_renamed_variation_finds_its_run_by_identity(run):

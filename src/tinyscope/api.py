@@ -139,11 +139,18 @@ def evaluate(classifier: Classifier, images: ImageDataset) -> Evaluation:
 
     Args:
         classifier: as `load_classifier` gives it.
-        images: of the classifier's size, with its classes in its order.
+        images: one split, such as `data.test`, of the classifier's size, with its classes in its
+            order.
 
     Raises:
-        InputError: the classes or the images are not the classifier's.
+        InputError: the images are no `ImageDataset`, or they or their classes are not the
+            classifier's.
     """
+    if not isinstance(images, ImageDataset):
+        raise InputError(
+            f"images is {type(images).__name__}; expected the ImageDataset of one split. load "
+            "gives all splits of a data set: take data.test, data.validation or data.train of them."
+        )
     if images.class_names != classifier.class_names:
         raise InputError(
             f"The images have {len(images.class_names)} classes ({images.class_names[0]} …), the "
@@ -169,8 +176,14 @@ def compare(evaluations: Mapping[str, Evaluation]) -> list[Comparison]:
         evaluations: by name; two or more.
 
     Raises:
-        InputError: they are not of the same images, as far as split, classes and labels tell.
+        InputError: there are fewer than two, or they are not of the same images, as far as split,
+            classes and labels tell.
     """
+    if len(evaluations) < 2:
+        raise InputError(
+            f"evaluations holds {len(evaluations)}; expected two or more by name, each as evaluate "
+            "gives it."
+        )
     first, *others = evaluations.values()
     if any(
         (other.split, other.class_names) != (first.split, first.class_names)

@@ -9,6 +9,7 @@ images that it gets wrong; gap: training less validation accuracy):
 | a learning rate of a quarter, where a training diverged (TS108) | e / 2 |
 | an augmentation off (TS104) | what it costs: by a pair of variations, else by the inspection |
 | mirrored and shifted images where none change (TS106) | gap / 2, at most e / 2; else e / 20 |
+| the same for a frozen backbone, four views of each | gap / 4, at most e / 4; else e / 20 |
 | a square cut out as well, where some change already (TS101) | gap / 5, at most e / 5 |
 | the recipe `quick` (TS112) | on all of CIFAR-10 what it has shown there; else e / 5, untested |
 | `standard` in its place | where CIFAR-10's images are known better than by `quick`, likewise |
@@ -16,6 +17,7 @@ images that it gets wrong; gap: training less validation accuracy):
 | a wider network (TS105, TS103) | e / 14 (TS105), share of the pair x e / 4 (TS103) |
 | a deeper one, of a whitened CNN | 0.7 times that |
 | the backbone that comes along trained too (TS105) | 90 a class: e / 8; 450: 0.3 e; 4,000: 0.55 e |
+| of another backbone, or of few images, the last block trained too (TS105) | e / 10 |
 | the rate ends near 0 (TS110) | twice the unrest, at most e / 4; e / 30 where it is calm |
 | smoothed labels (TS101) | gap / 10, at most e / 10 |
 | half the epochs of a rate that is no constant (TS101) | gap / 20, at most e / 20 |

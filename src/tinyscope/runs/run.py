@@ -12,9 +12,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from tinyscope.errors import StorageError
+from tinyscope.errors import InputError, StorageError
 from tinyscope.files import read_json, replacing, write_json, write_text
 from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.spelling import spelled
 
 FORMAT = 1
 """Of the files in a run's folder; a larger one was written by a later version."""
@@ -200,13 +201,20 @@ def read_run(folder: Path) -> Run:
     """The run in a folder, finished or not.
 
     Raises:
-        StorageError: the folder holds no run, or one that a later version has written.
+        StorageError: the folder holds no run, or one that another version has written and this one
+            cannot read.
     """
     content = read_json(folder / "run.json")
-    if content.get("format", 0) > FORMAT:
+    version = content.get("format", 0)
+    if not isinstance(version, int):
         raise StorageError(
-            f"{folder} was written by a later version of Tinyscope (format {content['format']}; "
-            f'this one reads up to {FORMAT}). Update with "pip install -U tinyscope", or choose '
+            f"{folder / 'run.json'} is not a run's: format = {spelled(version)} is not a whole "
+            "number."
+        )
+    if version > FORMAT:
+        raise StorageError(
+            f"{folder} was written by a later version of Tinyscope (format {version}; this one "
+            f'reads up to {FORMAT}). Update with "pip install -U tinyscope", or choose '
             "another folder with --out."
         )
     try:
@@ -222,6 +230,11 @@ def read_run(folder: Path) -> Run:
         )
     except (KeyError, TypeError) as error:
         raise StorageError(f"{folder / 'run.json'} is not a run's: {error!r}.") from None
+    except InputError as error:  # its recipe asks for what this version does not have
+        raise StorageError(
+            f"{folder / 'run.json'} cannot be used, perhaps because another version of Tinyscope "
+            f"wrote it: {error}"
+        ) from None
 
 
 def _number(text: str, *, whole: bool) -> float | int | None:

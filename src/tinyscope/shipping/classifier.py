@@ -25,6 +25,7 @@ from tinyscope.models.description import DESCRIBED, network_of
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.spelling import spelled
 
 FORMAT = 1
 """Of `model.json`; a larger one was written by a later version."""
@@ -97,11 +98,11 @@ class Classifier:
 
         Args:
             image: a file, a file's bytes, or uint8 pixels (H, W, C) of the network's own size.
-            top: classes to name, at most.
+            top: classes to name, at most; 1 or more.
 
         Raises:
-            InputError: something else, or an array of another shape or dtype. A file that cannot be
-                read is no exception but a `Prediction` with its `error`.
+            InputError: something else, an array of another shape or dtype, or `top` below 1. A file
+                that cannot be read is no exception but a `Prediction` with its `error`.
         """
         return next(self.predict_each([image], top=top))
 
@@ -112,11 +113,26 @@ class Classifier:
 
         Args:
             images: see `predict`; an iterator may be endless.
-            top: classes to name, at most.
+            top: classes to name, at most; 1 or more.
 
         Raises:
-            InputError: see `predict`.
+            InputError: `images` is one path or the bytes of one file, or `top` is below 1; while
+                the answers are read, see `predict`.
         """
+        # Checked here and not in the generator, which would tell only once an answer is asked for.
+        if isinstance(images, (str, bytes, Path)):
+            given = "the bytes of a file" if isinstance(images, bytes) else f'"{images}"'
+            raise InputError(
+                f"images is {given}, a single image; expected several, such as a list of them. "
+                "predict takes one."
+            )
+        if not isinstance(top, (int, np.integer)) or top < 1:
+            raise InputError(f"top = {spelled(top)} is no count of classes; expected 1 or more.")
+        return self._answers(images, top)
+
+    def _answers(
+        self, images: Iterable[str | Path | bytes | np.ndarray], top: int
+    ) -> Iterator[Prediction]:
         with ThreadPoolExecutor() as pool:
             source = iter(images)
             while group := list(islice(source, _BATCH)):
@@ -131,7 +147,23 @@ class Classifier:
                         yield Prediction(name, top=self._top(next(answers), top))
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Softmax of the logits, float64 (N, K), for uint8 pixels (N, H, W, C)."""
+        """Softmax of the logits, float64 (N, K).
+
+        Args:
+            pixels: uint8 (N, H, W, C), of the network's own size.
+
+        Raises:
+            InputError: no array, or one of another shape or dtype.
+        """
+        shape = tuple(self.preprocessing)
+        expected = f"expected uint8 (N, {', '.join(map(str, shape))})"
+        if not isinstance(pixels, np.ndarray):
+            raise InputError(f"pixels is {type(pixels).__name__}; {expected}.")
+        if pixels.ndim != 4 or pixels.shape[1:] != shape or pixels.dtype != np.uint8:
+            raise InputError(
+                f"An array of {pixels.dtype} {pixels.shape} holds no images for this model; "
+                f"{expected}."
+            )
         with torch.inference_mode():
             logits = self.network(torch.from_numpy(pixels)).double()
         answers: np.ndarray = logits.softmax(dim=1).numpy()
@@ -240,7 +272,8 @@ def load_classifier(path: str | Path) -> Classifier:
 
     Raises:
         InputError: there is no model.
-        StorageError: its files are damaged, or a later version has written them.
+        StorageError: its files are damaged, another version has written them and this one cannot
+            read them, or its network needs an extra that is not installed.
     """
     folder = Path(path)
     if os.path.isfile(folder / "model" / "model.json"):
@@ -252,6 +285,8 @@ def load_classifier(path: str | Path) -> Classifier:
         )
     try:
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if not isinstance(content["format"], int):
+            raise TypeError(f"format = {spelled(content['format'])} is not a whole number.")
         if content["format"] > FORMAT:
             raise StorageError(
                 f"{folder} was written by a later version of Tinyscope (format "
@@ -280,6 +315,11 @@ def load_classifier(path: str | Path) -> Classifier:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
+    except InputError as error:  # it describes a network that is not to be had here
+        raise StorageError(
+            f"{folder} cannot be used, perhaps because another version of Tinyscope wrote it: "
+            f"{error}"
+        ) from None
     return Classifier(
         seeing,
         class_names=content["class_names"],

@@ -21,7 +21,12 @@ class Recommended:
     reason: str
 
     def classifier(self) -> Classifier:
-        """Its model, ready for photos."""
+        """Its model, ready for photos.
+
+        Raises:
+            InputError: there is no model in the run's folder any more.
+            StorageError: see `load_classifier`.
+        """
         return load_classifier(self.run.folder)
 
 
@@ -34,7 +39,11 @@ class StudyResult:
 
     @property
     def recommended(self) -> Recommended:
-        """The recommended run with the reason."""
+        """The recommended run with the reason.
+
+        Raises:
+            StorageError: the run's folder has gone, is damaged, or was written by another version.
+        """
         chosen = self.summary["recommended"]
         return Recommended(read_run(self.folder / "runs" / chosen["run"]), chosen["reason"])
 

@@ -51,6 +51,11 @@ def test_every_layer_has_all_its_weights_in_the_file(layer):
     assert found == shapes.get(layer, (2, 1680))
 
 
+def test_its_norms_are_those_that_it_was_trained_with(extract):
+    norms = [each for each in extract.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    assert {each.eps for each in norms} == {1e-12}
+
+
 @pytest.mark.parametrize("side", [8, 15, 32, 64, 96])
 def test_it_takes_images_of_many_sizes(extract, side):
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.uint8)

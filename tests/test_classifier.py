@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
@@ -263,6 +264,41 @@ def test_a_model_folder_from_before_there_were_views_is_still_read(folder, world
     card.write_text(json.dumps(content))
     after = load_classifier(folder).probabilities(world.test.images)
     np.testing.assert_array_equal(after, before)
+
+
+def test_a_whitened_network_answers_with_the_norms_that_it_was_trained_with(world, tmp_path):
+    recipe = Recipe(model="whitened-cnn", widths=(6, 8), epochs=1, batch_size=64, precision="fp32")
+    trained = train(world, recipe)
+    for each in trained.network.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            each.running_var.mul_(1e-3)  # so small that what is added to it shows
+    save_model(
+        tmp_path,
+        trained.network,
+        recipe=recipe,
+        class_names=world.train.class_names,
+        preprocessing=world.train.preprocessing,
+        card={},
+    )
+
+    def answers() -> np.ndarray:
+        return load_classifier(tmp_path).probabilities(world.test.images)
+
+    def expected(epsilon: float) -> np.ndarray:
+        trained.network.network.epsilon = epsilon
+        with torch.inference_mode():
+            logits = trained.network(torch.from_numpy(world.test.images))
+        return logits.double().softmax(1).numpy()
+
+    card = tmp_path / "model.json"
+    content = json.loads(card.read_text())
+    assert content["epsilon"] == 1e-3
+    now = answers()
+    np.testing.assert_allclose(now, expected(1e-3), atol=1e-6)
+    del content["epsilon"]  # as earlier versions wrote it
+    card.write_text(json.dumps(content))
+    np.testing.assert_allclose(answers(), expected(1e-12), atol=1e-6)
+    assert np.abs(answers() - now).max() > 0.01
 
 
 def test_a_preprocessing_is_part_of_the_model(folder):

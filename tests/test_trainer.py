@@ -14,6 +14,7 @@ from tinyscope.evaluation.predict import predict_logits
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import recipe as recipe_named
 from tinyscope.training import trainer
+from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.schedules import rate_factor
 from tinyscope.training.trainer import Trainer, train
 
@@ -117,6 +118,31 @@ def test_a_checkpoint_of_another_training_is_refused(world, tmp_path, change, ot
     assert str(told.value) == (
         f"{path} is of another training, with another {other}. Choose another file, or remove it."
     )
+
+
+@pytest.mark.parametrize("written", ["nothing", "all but the version", "another version"])
+def test_a_checkpoint_of_a_version_that_computes_otherwise_is_refused(world, tmp_path, written):
+    path = tmp_path / "c"
+    train(world, FAST, checkpoint=path)
+    tensors, state = read_checkpoint(path)
+    if written == "nothing":  # as the first versions did, which kept one optimizer
+        state = {"optimizer": {}, "watch": state["watch"], "history": state["history"]}
+    elif written == "all but the version":
+        del state["asked"]["version"]
+    else:
+        state["asked"]["version"]["muon"] = "six steps"
+    write_checkpoint(path, tensors, state)
+    with pytest.raises(StorageError, match="of another training, with another version"):
+        train(world, FAST, checkpoint=path)
+
+
+def test_a_checkpoint_without_a_version_goes_on_where_all_versions_compute_alike(world, tmp_path):
+    path = tmp_path / "c"
+    whole = train(world, SMALL, checkpoint=path)
+    tensors, state = read_checkpoint(path)
+    del state["asked"]["version"]
+    write_checkpoint(path, tensors, state)
+    assert_same_bits(train(world, SMALL, checkpoint=path).network, whole.network)
 
 
 def test_what_is_no_recipe_is_refused(world):

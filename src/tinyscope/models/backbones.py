@@ -13,7 +13,7 @@ from tinyscope.models import vgg
 from tinyscope.models.feature_tap import FeatureTap, drop_unused, unknown_layer
 from tinyscope.models.initializers import initialize
 from tinyscope.models.timm_network import POOLED, TimmNetwork
-from tinyscope.models.whitened_cnn import Levels, WhitenedCNN
+from tinyscope.models.whitened_cnn import EPSILON_BEFORE, Levels, WhitenedCNN
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
@@ -131,6 +131,7 @@ def _cifar100(layer: str) -> Backbone:
     if layer not in _CIFAR100_LAYERS:
         raise InputError(unknown_layer(layer, _CIFAR100_LAYERS))
     whole = WhitenedCNN(CIFAR100_WIDTHS, depth=CIFAR100_DEPTH, channels=3, classes=100)
+    whole.epsilon = EPSILON_BEFORE  # the one that its file was trained with
     shapes = {
         name: tuple(each.shape)
         for name, each in whole.state_dict().items()

@@ -13,15 +13,17 @@ from tinyscope.models.feature_tap import FeatureTap, drop_unused, tap_layers, un
 from tinyscope.models.layer_stack import FeatureHead
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import TransferNetwork
+from tinyscope.models.whitened_cnn import EPSILON_BEFORE, WhitenedCNN
 
 Description = Mapping[str, Any]
-"""As JSON: "model", "layers", "widths" and "depth" as in a recipe; "channels", "classes", "height"
-and "width" of its images; of a transfer also "backbone" (name and layer, or the description of the
-network that was cut), "backbone_size", "pooling", "head", "classifier" and "features"."""
+"""As JSON: "model", "layers", "widths" and "depth" as in a recipe; "epsilon" of a whitened CNN's
+norms; "channels", "classes", "height" and "width" of its images; of a transfer also "backbone"
+(name and layer, or the description of the network that was cut), "backbone_size", "pooling",
+"head", "classifier" and "features"."""
 
 _SHAPE = ("channels", "classes", "height", "width")
 _TRANSFER = ("backbone", "backbone_size", "pooling", "head", "classifier", "features")
-DESCRIBED = ("model", "layers", "widths", "depth", *_SHAPE, *_TRANSFER)
+DESCRIBED = ("model", "layers", "widths", "depth", "epsilon", *_SHAPE, *_TRANSFER)
 """Every key that a description may have."""
 
 
@@ -35,13 +37,16 @@ def network_of(description: Description) -> nn.Module:
         KeyError: something is missing in the description.
     """
     if description["model"] != zoo.TRANSFER:
-        return zoo.build(
+        network = zoo.build(
             description["model"],
             layers=description["layers"],
             **{key: description[key] for key in ("widths", "depth") if key in description},
             initializer="torch",
             **{key: description[key] for key in _SHAPE},
         )
+        if isinstance(network, WhitenedCNN):
+            network.epsilon = description.get("epsilon", EPSILON_BEFORE)
+        return network
     head: nn.Module = nn.Identity()
     if description["classifier"] == "dense":
         head = FeatureHead(

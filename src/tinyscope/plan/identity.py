@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
+from tinyscope.plan.recipe_book import WHITENED
 
 
 def identity(
@@ -43,10 +44,25 @@ def identity(
     }
     if start:
         content["start"] = start
-    if recipe.class_weights == "balanced":
-        # Runs of before 2026-11-28 weighed otherwise, with smoothed labels above all.
-        content["class_weights"] = "each image by its class"
-    if recipe.optimizer == "muon":
-        # Before 2026-11-28 it took five steps with other coefficients, in float32.
-        content["muon"] = "three steps"
+    content |= computed_otherwise(recipe)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def computed_otherwise(recipe: Recipe) -> dict[str, str]:
+    """How is computed now what earlier versions computed otherwise for the same recipe, by part.
+
+    By this their runs and checkpoints are told from those of this version.
+    """
+    found = {}
+    if recipe.class_weights == "balanced":
+        # With smoothed labels above all.
+        found["class_weights"] = "each image by its class"
+        if recipe.hardest_share < 1:
+            found["hardest"] = "by weighted losses"
+    if recipe.optimizer == "muon":
+        # It took five steps with other coefficients, in float32.
+        found["muon"] = "three steps"
+    if recipe.model in WHITENED or recipe.hardest_share < 1:  # the proxy is one of them
+        # With 1e-12 flat images were not learnt.
+        found["norms"] = "epsilon 1e-3"
+    return found

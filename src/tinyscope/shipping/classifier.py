@@ -24,6 +24,7 @@ from tinyscope.models.classical_head import ClassicalHead, classical_head
 from tinyscope.models.description import DESCRIBED, network_of
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
+from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.spelling import spelled
 
@@ -236,6 +237,7 @@ def save_model(
         "format": FORMAT,
         "tinyscope": tinyscope.__version__,
         **{key: chosen[key] for key in keys},
+        **_epsilon(network),
         **(transfer or {}),
         "test_views": recipe.test_views,
         "class_names": list(class_names),
@@ -247,6 +249,12 @@ def save_model(
         "card": card,
     }
     write_json(folder / "model.json", content)
+
+
+def _epsilon(network: nn.Module) -> dict[str, float]:
+    """That of a whitened CNN's norms, which a model of another version may not share."""
+    inner = network.network if isinstance(network, PixelInput) else network
+    return {"epsilon": inner.epsilon} if isinstance(inner, WhitenedCNN) else {}
 
 
 def copy_model(source: Path, target: Path) -> None:

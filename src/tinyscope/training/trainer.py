@@ -20,6 +20,7 @@ from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
+from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
@@ -263,12 +264,14 @@ class Trainer:
         return row
 
     def _sound(self, row: Row) -> bool:
-        """Whether the network still answers in numbers after an epoch.
+        """Whether the network, and what chooses its images, still answer in numbers.
 
         The training loss alone does not tell: the last step may have been the one too far.
         """
         if not math.isfinite(row["train_loss"]):
             return False
+        if self._proxy is not None and not self._proxy.sound:
+            return False  # what was to be the hardest images was any
         if row["val_loss"] is not None:
             return math.isfinite(row["val_loss"])
         self.network.eval()
@@ -302,7 +305,8 @@ class Trainer:
 
     def _restore(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
-        theirs = state.get("asked", self._asked)  # versions before did not tell
+        # The first versions told nothing, later ones all but the version.
+        theirs = {"version": {}, **state.get("asked", {**self._asked, "version": None})}
         if other := [what for what, value in self._asked.items() if theirs[what] != value]:
             raise StorageError(
                 f"{path} is of another training, with another {' and '.join(other)}. Choose "
@@ -321,7 +325,8 @@ class Trainer:
         parts = () if self._splits is None else (self._splits.train, self._splits.validation)
         recipe = json.dumps(self.recipe.as_dict(), sort_keys=True)
         data = [None if part is None else part.fingerprint for part in parts]
-        return {"recipe": recipe, "seed": self.seed, "data": data}
+        version = computed_otherwise(self.recipe)
+        return {"recipe": recipe, "seed": self.seed, "data": data, "version": version}
 
     def _learners(self) -> dict[str, Learner]:
         learners = {"network": self._learner}

@@ -64,6 +64,35 @@ def test_the_images_with_the_highest_loss_are_chosen_and_keep_their_order():
     assert theirs.tolist() == [1, 1, 0]
 
 
+def test_losses_that_class_weights_multiply_are_what_is_hard():
+    """The proxy knows a rare class the better, the more it weighs: it would count as easy."""
+    weights = torch.tensor([0.5, 5.0])
+    chooses = Proxy(ByBrightness(), HARD, steps_per_epoch=6, class_weights=weights)
+    pixels, labels = batch([200, 220, 110, 120]), torch.tensor([0, 0, 1, 1])
+    _, theirs = chooses.hardest(pixels, labels, 1)
+    assert theirs.tolist() == [1, 1]
+    _, theirs = made(HARD)[0].hardest(pixels, labels, 1)
+    assert theirs.tolist() == [0, 0]
+
+
+def test_a_proxy_whose_losses_are_no_numbers_ends_the_training_as_diverged(world):
+    trainer = Trainer(world, HARD)
+    losses, step = trainer._proxy._losses, 0
+
+    def broken(pixels, labels):
+        nonlocal step
+        step += 1
+        (found,) = losses(pixels, labels)
+        return (found * (float("nan") if step == 9 else 1.0),)
+
+    trainer._proxy._losses = broken
+    assert trainer._proxy.sound
+    done = trainer.run(None, lambda row: None, lambda number, steps: None)
+    assert done.stopped == "diverged"
+    assert len(done.history) == 1  # of six steps; the ninth is in the second epoch
+    assert all(each.isfinite().all() for each in done.network.parameters())
+
+
 @pytest.mark.parametrize(
     ("share", "images", "chosen"), [(0.5, 6, 3), (0.667, 750, 500), (0.01, 6, 2), (0.5, 1, 1)]
 )

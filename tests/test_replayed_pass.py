@@ -251,7 +251,13 @@ def test_a_parameter_that_gets_no_gradient_gets_none_in_a_replay():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"precision": "bf16"}, {"optimizer": "muon", "learning_rate": 0.05}]
+    "changes",
+    [
+        {},
+        {"precision": "bf16"},
+        {"optimizer": "muon", "learning_rate": 0.05},
+        {"class_weights": "balanced"},
+    ],
 )
 def test_a_training_on_a_cpu_is_replayed_and_ends_in_the_same_weights(world, changes):
     recipe = Recipe(

@@ -75,7 +75,7 @@ class Learner:
             # that smoothing takes to other classes their weights. Where one class is ten times as
             # frequent as another, its images would then be taught to be of the other.
             losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
-            loss = (losses * weights[labels]).mean()
+            loss = (losses * weights.index_select(0, labels)).mean()
         # Muon's rates are stated for sums over images.
         (loss * len(labels) if self._recipe.optimizer == "muon" else loss).backward()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()

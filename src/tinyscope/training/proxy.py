@@ -39,6 +39,8 @@ def proxy_recipe(recipe: Recipe) -> Recipe:
 class Proxy:
     """Chooses the hardest images of a batch: those with the highest loss of a small network.
 
+    With class weights, the losses are weighted as those that are learnt from.
+
     The small network is trained beside the larger one, on some of what it has chosen. After the
     recipe for 96% in the code of Jordan 2024 (arXiv 2404.00498), whose proxy is trained beforehand;
     "Selection via Proxy" is the title of Coleman et al. 2020 (arXiv 1906.11829).
@@ -61,8 +63,10 @@ class Proxy:
         self._recipe = recipe
         self._own = proxy_recipe(recipe)
         self.learner = Learner(network.train(), self._own, class_weights=class_weights)
+        self._class_weights = class_weights
         self._steps_per_epoch = steps_per_epoch
         device = next(network.parameters()).device
+        self._sound = torch.ones((), dtype=torch.bool, device=device)
         self._losses = RecordedPass(self._computed, []) if device.type == "cuda" else self._computed
 
     def hardest(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -78,6 +82,7 @@ class Proxy:
         """
         share = seen_share(self._recipe, number, steps_per_epoch=self._steps_per_epoch)
         (losses,) = self._losses(shrunk(pixels, share), labels)
+        self._sound &= losses.isfinite().all()
         chosen = losses.topk(self._recipe.learnt_from(len(labels))).indices.sort().values
         pixels, labels = pixels[chosen], labels[chosen]
         if learns(number):
@@ -88,7 +93,17 @@ class Proxy:
     def _computed(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
             logits = forward(self.learner.network, pixels, precision=self._own.precision)
-            return (F.cross_entropy(logits.float(), labels, reduction="none"),)
+            losses = F.cross_entropy(logits.float(), labels, reduction="none")
+            if self._class_weights is not None:
+                # The proxy knows a rare class the better, the more it weighs: unweighted, its
+                # images would count as easy and be left out.
+                losses = losses * self._class_weights.index_select(0, labels)
+            return (losses,)
+
+    @property
+    def sound(self) -> bool:
+        """Whether every loss that it has chosen by was a number."""
+        return bool(self._sound)
 
 
 def seen_share(recipe: Recipe, number: int, *, steps_per_epoch: int) -> float:

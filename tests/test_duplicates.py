@@ -141,6 +141,39 @@ def test_digits_that_merely_look_alike_are_no_copies_and_their_mirror_images_are
     assert found.mirrored.all()
 
 
+@pytest.mark.parametrize("count", [60, 100, 200])
+def test_a_few_digits_are_no_copies_though_a_class_has_but_a_few_of_them(count):
+    """The 50th in likeness is of another class then, and agrees less than their own."""
+    digits = load_digits().images.astype(np.uint8) * 15
+    for seed in range(3):
+        rows = np.random.default_rng(seed).choice(len(digits), count, replace=False)
+        large = [np.asarray(Image.fromarray(digits[row]).resize((28, 28))) for row in rows]
+        assert not find_copies([np.stack(large)[..., None]]).left.size
+
+
+def test_the_pairs_of_a_few_images_do_not_depend_on_their_order():
+    """A cut keeps copies on one side: a later look at its splits must not find others."""
+    digits = load_digits().images[:30].astype(np.uint8) * 15
+    digits = np.stack([np.asarray(Image.fromarray(each).resize((28, 28))) for each in digits])
+    images = np.concatenate([digits, digits[:6, :, ::-1], digits[10:13]])[..., None]
+
+    def pairs(order: np.ndarray) -> dict[frozenset[bytes], tuple[float, bool]]:
+        shown = images[order]
+        found = find_copies([shown[:20], shown[20:]])
+        assert (found.left < found.right).all()
+        keys = [
+            frozenset((shown[one].tobytes(), shown[other].tobytes()))
+            for one, other in zip(found.left, found.right, strict=True)
+        ]
+        values = zip(found.score.tolist(), found.mirrored.tolist(), strict=True)
+        return dict(zip(keys, values, strict=True))
+
+    expected = pairs(np.arange(len(images)))
+    assert len(expected) > 6
+    for seed in range(3):
+        assert pairs(np.random.default_rng(seed).permutation(len(images))) == expected
+
+
 def test_images_of_equal_pixels_are_each_paired_with_the_first_across_parts():
     first, second = np.zeros((5, 3, 2, 1), np.uint8), np.zeros((4, 3, 2, 1), np.uint8)
     first[2] = second[0] = 200

@@ -32,29 +32,24 @@ class Pictures:
             yield from part
 
     def pieces(self, rows: np.ndarray) -> list[slice]:
-        """Slices of `rows` (ascending) with a few megabytes of images each."""
+        """Slices of `rows` with a few megabytes of images each."""
         step = max(1, _BYTES // int(np.prod(self._parts[0].shape[1:])))
         return [slice(start, start + step) for start in range(0, len(rows), step)]
 
     def reduced(self, rows: np.ndarray) -> np.ndarray:
-        """float32 (n, h, w, C), 0 … 255: the images at `rows` (ascending)."""
+        """float32 (n, h, w, C), 0 … 255: the images at `rows`, in their order."""
         reduced = np.empty((len(rows), *self.shape), np.float32)
         for piece in self.pieces(rows):
             reduced[piece] = self._reduced(rows[piece])
         return reduced
 
     def _reduced(self, rows: np.ndarray) -> np.ndarray:
-        bounds = np.searchsorted(rows, [0, *self._ends])
-        starts = [0, *self._ends]
-        images = np.concatenate(
-            [
-                part[rows[low:high] - start]
-                for part, start, (low, high) in zip(
-                    self._parts, starts, pairwise(bounds), strict=False
-                )
-                if low < high
-            ]
-        ).astype(np.float32)
+        stored = np.empty((len(rows), *self._parts[0].shape[1:]), np.uint8)
+        place = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(place).tolist():
+            part, inside = self._parts[number], place == number
+            stored[inside] = part[rows[inside] - (self._ends[number] - len(part))]
+        images = stored.astype(np.float32)
         if images.shape[1:] == self.shape:
             return images
         planes = self._down @ images.transpose(0, 3, 1, 2) @ self._across.T

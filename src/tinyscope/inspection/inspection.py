@@ -39,7 +39,7 @@ from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
 
 FORMAT = 1
-VERSION = 7  # raised with every change that can change a summary; voids what is kept
+VERSION = 8  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tinyscope.data.duplicates import cached_copies
 from tinyscope.data.exploration import class_means, explore
 from tinyscope.data.file_facts import FileFacts, file_facts
 from tinyscope.data.image_quality import image_properties
-from tinyscope.data.review import write_review
+from tinyscope.data.review import ReviewRows, write_review
 from tinyscope.errors import StorageError
 from tinyscope.files import read_json, write_json
 from tinyscope.inspection.as_found import as_found, disk_bytes
@@ -94,14 +94,17 @@ class Inspection:
         write_data_page(self.summary, folder / "data.html")
         return folder / "data.html"
 
-    def write_review(self, path: str | Path) -> int:
+    def write_review(self, path: str | Path) -> ReviewRows:
         """Writes a review file, to be edited and then given to a study; see `data.review`.
 
+        What was decided in a review file that lies there already stands in the new one.
+
         Returns:
-            How many rows it has.
+            How many rows it has, and how many of them stand as they were decided before.
 
         Raises:
-            StorageError: it cannot be written.
+            InputError: what lies there is no review file, or one of other images.
+            StorageError: it cannot be read or written.
         """
         return write_review(Path(path), self.findings, self.splits)
 

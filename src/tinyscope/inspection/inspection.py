@@ -37,9 +37,10 @@ from tinyscope.inspection.shown import samples, sheet_entries, shown
 from tinyscope.report.contact_sheet import drawn_rows, write_contact_sheet
 from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
+from tinyscope.report.templating import counted
 
 FORMAT = 1
-VERSION = 7  # raised with every change that can change a summary; voids what is kept
+VERSION = 8  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,14 @@ class Inspection:
         """What was found, for a terminal: a line for the data set and one for each finding."""
         used, found = self.summary["used"], self.summary["found"]
         lines = [
-            f"{self.name}: {used:,} images in {len(self.summary['class_names'])} classes"
+            f"{self.name}: {counted(used, 'image')} in "
+            f"{counted(len(self.summary['class_names']), 'class', 'classes')}"
             + (f", {found - used:,} more cannot be used" if found > used else "")
         ]
         for one in self.findings:
             line = f"{one['code']} {one['severity']:<7} {one['title']}: {len(one['items']):,}"
-            lines.append(line + (f" ({one['summary']})" if one["code"] == "TS008" else ""))
+            told = one["code"] in ("TS002", "TS008") and one["summary"]
+            lines.append(line + (f" ({one['summary']})" if told else ""))
         clear = sum(one["status"] == "clear" for one in self.summary["findings"])
         apart = len(CHECKS) - clear - len(self.findings)
         lines.append(f"{clear} checks found nothing, {apart} do not apply")

@@ -245,8 +245,14 @@ def data(
     from tinyscope.console import PlainProgress
     from tinyscope.data.catalogue import load
     from tinyscope.data.earlier_review import EarlierReview, rows_before
+    from tinyscope.data.file_tree import lies_among
     from tinyscope.inspection.inspection import inspect
 
+    if out is not None and os.path.isdir(data) and lies_among(out, Path(data)):
+        raise InputError(
+            f"--out {out} lies in {data}, where the pictures of the page would be taken for "
+            "images; expected a folder outside of it."
+        )
     if review is not None:
         rows_before(review)  # what it would destroy is told before anything is computed
     progress = PlainProgress()

@@ -202,6 +202,70 @@ def test_a_folder_or_one_name_for_two_files_is_refused_before_anything_is_asked(
     assert str(told.value) == f"Two kinds of files would have the same name {tmp_path}/x/../a."
 
 
+@pytest.mark.parametrize("name", ["photos/2.png", "link.csv", "photos/../photos/10.png"])
+def test_a_photo_that_a_file_would_replace_ends_the_writing_and_nothing_is_changed(
+    classifier, folder, tmp_path, name
+):
+    (tmp_path / "link.csv").symlink_to(folder / "1.png")
+    (tmp_path / "k.csv").write_text("before")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for given in (folder, folder / "*.png"):
+        with pytest.raises(InputError) as told:
+            write(classifier, given, csv=tmp_path / name, kaggle=tmp_path / "k.csv")
+        assert str(told.value) == (
+            f"{tmp_path / name} is read as images; what is written would replace them. Give it "
+            "another name."
+        )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_zip_and_parquet_files_that_photos_are_read_from_are_not_replaced(
+    classifier, folder, tmp_path
+):
+    (tmp_path / "packed").mkdir()
+    with zipfile.ZipFile(tmp_path / "packed" / "z.zip", "w") as packed:
+        packed.write(folder / "1.png", "1.png")
+    rows = pa.table({"image": [encoded(1)]})
+    pq.write_table(rows, tmp_path / "packed" / "p.parquet")
+    with zipfile.ZipFile(tmp_path / "packed" / "none.zip", "w") as packed:
+        packed.writestr("notes.txt", "no photo")
+    for given, name in (
+        ("packed/*.zip", "z.zip"),
+        ("packed/*.zip", "none.zip"),
+        ("packed/*.parquet", "p.parquet"),
+    ):
+        before = (tmp_path / "packed" / name).read_bytes()
+        with pytest.raises(InputError, match=f"{name} is read as images"):
+            write(classifier, tmp_path / given, parquet=tmp_path / "packed" / name)
+        assert (tmp_path / "packed" / name).read_bytes() == before
+    (tmp_path / "shards").mkdir()
+    pq.write_table(rows, tmp_path / "shards" / "p.parquet")
+    with pytest.raises(InputError, match=r"p\.parquet is read as images"):
+        write(classifier, tmp_path / "shards", parquet=tmp_path / "shards" / "p.parquet")
+
+
+def test_a_table_that_is_no_photo_may_be_replaced_where_the_photos_are(
+    classifier, folder, tmp_path
+):
+    (folder / "a.csv").write_text("before")
+    (folder / BROKEN).unlink()
+    write(classifier, folder, csv=folder / "a.csv", parquet=folder / "new.parquet")
+    assert len((folder / "a.csv").read_text().splitlines()) == 5
+    assert (folder / "new.parquet").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "kaggle"])
+def test_a_file_of_a_model_is_refused_before_anything_is_asked(tmp_path, kind):
+    for name in ("model.json", "weights.safetensors"):
+        (tmp_path / name).write_text("kept")
+        with pytest.raises(InputError) as told:
+            AnswerFiles(CLASSES, **{kind: tmp_path / name})
+        assert str(told.value) == (
+            f"{tmp_path / name} keeps a part of a study or model; what is written would replace "
+            "it. Give it another name."
+        )
+
+
 def test_a_place_that_cannot_be_written_is_told_at_once_and_leaves_nothing(classifier, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be written"):

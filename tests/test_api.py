@@ -166,7 +166,7 @@ def test_a_count_of_seeds_and_a_single_variation_are_taken_as_on_the_command_lin
 def test_pages_of_an_inspection_go_where_a_text_says(world, tmp_path):
     inspection = ts.explore(world, training=False)
     assert inspection.write(str(tmp_path)) == tmp_path / "data.html"
-    assert inspection.write_review(str(tmp_path / "r.csv")) >= 0
+    assert inspection.write_review(str(tmp_path / "r.csv")).rows >= 0
     with pytest.raises(InputError, match="data is ImageDataset"):
         ts.explore(world.train)
 

@@ -110,7 +110,7 @@ def test_what_was_seen_is_kept_until_an_image_changes(faulty, looked_at, monkeyp
 
 def test_a_study_with_a_review_learns_without_what_was_excluded(faulty, looked_at, tmp_path):
     path = tmp_path / "review.csv"
-    assert looked_at.write_review(path) == len(path.read_text().splitlines()) - 1
+    assert looked_at.write_review(path).rows == len(path.read_text().splitlines()) - 1
     study = Study(
         name="reviewed",
         recipe="keras-adam",

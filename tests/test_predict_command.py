@@ -112,3 +112,25 @@ def test_a_folder_without_photos_is_told_with_exit_status_3(study, tinyscope, he
     answer = tinyscope("predict", study, "none")
     assert (answer.status, answer.out) == (3, "")
     assert answer.err.startswith("Error: none holds no photos: expected image files")
+
+
+def test_predict_replaces_no_photo_of_a_folder_and_no_file_of_its_model(study, tinyscope, here):
+    (here / "img").mkdir()
+    for number in range(3):
+        Image.new("L", (8, 8), number * 20).save(here / "img" / f"{number}.png")
+    before = Path("img/1.png").read_bytes()
+    for given in ("img", "img/*.png"):
+        assert tinyscope("predict", study, given, "--csv", "img/1.png") == (
+            2,
+            "",
+            "Error: img/1.png is read as images; what is written would replace them. Give it "
+            "another name.\n",
+        )
+    assert Path("img/1.png").read_bytes() == before
+    weights = study / "model" / "weights.safetensors"
+    before = weights.read_bytes()
+    answer = tinyscope("predict", study, "img", "--csv", weights)
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.startswith(f"Error: {weights} keeps a part of a study or model; ")
+    assert weights.read_bytes() == before
+    assert sorted(path.name for path in here.iterdir()) == ["img"]

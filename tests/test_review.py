@@ -1,63 +1,24 @@
-import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from review_world import edited, finding, item, make_pets, part, renamed, without
 
-from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
+from tinyscope.data.dataset import LeftOut, Splits
 from tinyscope.data.review import apply_review, write_review
 from tinyscope.data.review_table import COLUMNS
 from tinyscope.errors import InputError
 
-NAMES = ("cat", "dog", "horse")
-
-
-def part(split: str, count: int, *, files: bool = True) -> ImageDataset:
-    draw = np.random.default_rng(count)
-    labels = np.arange(count) % 3
-    names = tuple(f"{split}/{NAMES[k]}/{n}.png" for n, k in enumerate(labels)) if files else ()
-    return ImageDataset(
-        images=draw.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8),
-        labels=labels,
-        class_names=NAMES,
-        split=split,
-        source="pets/",
-        left_out=(LeftOut("train/cat/torn.png", "truncated"),) if split == "train" else (),
-        files=names,
-    )
-
 
 @pytest.fixture
 def pets() -> Splits:
-    return Splits("pets", part("train", 12), None, part("test", 6))
-
-
-def item(split: str, row: int, action: str, **more: object) -> dict[str, object]:
-    file = f"{split}/{NAMES[row % 3]}/{row}.png"
-    known = {"file": file, "split": split, "row": row, "class": NAMES[row % 3], "detail": "why"}
-    return {**known, "action": action, "new_class": "", **more}
-
-
-def finding(*items: dict[str, object], code: str = "TS005") -> dict[str, object]:
-    return {"code": code, "items": list(items)}
-
-
-def edited(path: Path, **changes: str) -> None:
-    """Rewrites the first row of a review file, as a person with a spreadsheet would."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    rows[0] |= changes
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
+    return make_pets()
 
 
 def test_a_review_lists_the_items_that_an_action_is_proposed_for(pets, tmp_path):
     path = tmp_path / "review.csv"
     found = [finding(item("train", 3, "exclude"), item("train", 4, "")), finding(code="TS001")]
-    assert write_review(path, found, pets) == 1
+    assert write_review(path, found, pets) == (1, 0, 0)
     head, row = path.read_text(encoding="utf-8-sig").splitlines()
     assert head == "action,new_class,split,row,file,class,finding,detail,pixels,alike,size"
     # Marked, or a spreadsheet would take some digests for numbers.
@@ -235,18 +196,6 @@ def test_a_row_that_cannot_be_carried_out_is_told_with_its_line(pets, tmp_path, 
     with pytest.raises(InputError) as caught:
         apply_review(pets, path)
     assert str(caught.value) == f"{path}: {fault}."
-
-
-def without(pets: Splits, *rows: int) -> Splits:
-    """The training images after some of their files were deleted."""
-    keep = np.setdiff1d(np.arange(len(pets.train)), rows)
-    return replace(pets, train=pets.train.select(keep, split="train", with_left_out=True))
-
-
-def renamed(pets: Splits, row: int, name: str) -> Splits:
-    files = list(pets.train.files)
-    files[row] = name
-    return replace(pets, train=replace(pets.train, files=tuple(files)))
 
 
 def test_a_review_holds_when_other_files_come_and_go(pets, tmp_path):

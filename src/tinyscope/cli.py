@@ -244,22 +244,36 @@ def data(
     """
     from tinyscope.console import PlainProgress
     from tinyscope.data.catalogue import load
+    from tinyscope.data.earlier_review import EarlierReview, rows_before
+    from tinyscope.data.file_tree import lies_among
     from tinyscope.inspection.inspection import inspect
 
+    if out is not None and os.path.isdir(data) and lies_among(out, Path(data)):
+        raise InputError(
+            f"--out {out} lies in {data}, where the pictures of the page would be taken for "
+            "images; expected a folder outside of it."
+        )
+    if review is not None:
+        rows_before(review)  # what it would destroy is told before anything is computed
     progress = PlainProgress()
     with progress.loading(data):
         images = load(data, size=size, trainable=False)
+    if review is not None:
+        EarlierReview(review, images)
     inspection = inspect(images, origin=data, training=not no_training, on_stage=progress.say)
     folder = (out or Path("tinyscope-data") / inspection.name).resolve()
     page = inspection.write(folder)
-    rows = inspection.write_review(review) if review is not None else 0
+    reviewed = inspection.write_review(review) if review is not None else None
     if as_json:
-        print(json.dumps({**inspection.as_dict(), "out": str(folder), "page": str(page)}, indent=1))
+        said = {**inspection.as_dict(), "out": str(folder), "page": str(page)}
+        if review is not None and reviewed is not None:
+            said["review"] = {"file": str(review.resolve()), **reviewed._asdict()}
+        print(json.dumps(said, indent=1))
         return
     for line in inspection.lines():
         print(line)
     if review is not None:
-        print(f"Review: {review.resolve()} ({rows:,} rows)")
+        print(f"Review: {review.resolve()} ({reviewed})")
     print(f"Page: {page}")
 
 

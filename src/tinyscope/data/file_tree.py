@@ -24,6 +24,15 @@ def is_clutter(name: str) -> bool:
     return is_apart(name) or name.casefold().endswith(_CLUTTER_ENDINGS)
 
 
+def lies_among(path: Path, folder: Path) -> bool:
+    """Whether files that are written to a path would be found among those of a folder.
+
+    They are not in a folder within it that is hidden or a program's own.
+    """
+    place, root = (Path(os.path.realpath(each)) for each in (path, folder))
+    return place.is_relative_to(root) and not any(map(is_apart, place.relative_to(root).parts))
+
+
 def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
     """All files at any depth that are no clutter, sorted.
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
-from tinyscope.data.review_table import Rows, read_rows, write_rows
+from tinyscope.data.earlier_review import EarlierReview
+from tinyscope.data.review_table import Rows, asked, class_meant, read_rows, write_rows
 from tinyscope.data.reviewed_images import ReviewedImages
 from tinyscope.errors import InputError, nearest
 
@@ -41,11 +42,35 @@ EXCLUDED = "excluded by review"
 NOT_REVIEWED = ReviewCounts("", 0, 0)
 
 
-def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Splits) -> int:
+class ReviewRows(NamedTuple):
+    """What a review file holds that was written; as text: "107 rows, 2 as decided before"."""
+
+    rows: int
+    decided: int
+    """Of them, those that ask for something else than is proposed: they were decided so in the file
+    that lay there before."""
+    dropped: int
+    """Rows of that file that asked for something and are not in this one, as their images are gone
+    or have changed."""
+
+    def __str__(self) -> str:
+        said = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        if self.decided:
+            said += f", {self.decided:,} as decided before"
+        if self.dropped:
+            whose = (
+                "its image is gone or has" if self.dropped == 1 else "their images are gone or have"
+            )
+            said += f", {self.dropped:,} dropped: {whose} changed"
+        return said
+
+
+def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Splits) -> ReviewRows:
     """Writes a review file: a row for each image of the findings that an action is proposed for.
 
     A spreadsheet opens it; what is edited are the first two columns. An image that several findings
-    name has a row for each.
+    name has a row for each. Where a review file lies there already, what was decided in it stands
+    (`earlier_review.EarlierReview`).
 
     Args:
         path: of the file.
@@ -53,33 +78,32 @@ def write_review(path: Path, findings: Iterable[Mapping[str, Any]], splits: Spli
         splits: the images that they are about.
 
     Returns:
-        How many rows it has.
+        How many rows it has, and how many of them stand as they were decided before.
 
     Raises:
-        StorageError: it cannot be written.
+        InputError: what lies there is no review file, or one of other images; it is left as it is.
+        StorageError: it cannot be read or written.
     """
-    parts = {part.split: ReviewedImages(part) for part in splits.parts()}
-    rows = []
-    for finding in findings:
-        for item in finding["items"]:
-            if not item["action"]:
-                continue
-            images = parts[item["split"]]
-            rows.append(
-                [
-                    item["action"],
-                    item["new_class"],
-                    item["split"],
-                    item["row"],
-                    item["file"],
-                    item["class"],
-                    finding["code"],
-                    item["detail"],
-                    *images.known_by(item["row"]),
-                ]
-            )
+    earlier = EarlierReview(path, splits)
+    proposed = [
+        {
+            "action": item["action"],
+            "new_class": item["new_class"],
+            "split": item["split"],
+            "row": str(item["row"]),
+            "file": item["file"],
+            "class": item["class"],
+            "finding": finding["code"],
+            "detail": item["detail"],
+            **earlier.parts[item["split"]].known_by(item["row"]),
+        }
+        for finding in findings
+        for item in finding["items"]
+        if item["action"]
+    ]
+    rows, decided = earlier.carried_over(proposed)
     write_rows(path, rows)
-    return len(rows)
+    return ReviewRows(len(rows), decided, earlier.dropped)
 
 
 def apply_review(
@@ -184,7 +208,7 @@ def _check_size(path: str | Path, rows: Rows, parts: Mapping[str, ReviewedImages
     """
     for _, row in rows:
         images, then = parts.get(row["split"].strip()), row.get("size", "").strip()
-        if images is None or then in ("", images.size) or _asked(row) == "keep":
+        if images is None or then in ("", images.size) or asked(row) == "keep":
             continue
         width, _, height = then.partition("x")
         way = f"set size = {width}, or write it anew" if width == height else "write it anew"
@@ -199,17 +223,13 @@ def _is_there(row: Mapping[str, str], parts: Mapping[str, ReviewedImages]) -> bo
     return images is not None and images.named(row) is not None
 
 
-def _asked(row: Mapping[str, str]) -> str:
-    return row["action"].strip().casefold()
-
-
 def _action(row: Mapping[str, str], parts: Mapping[str, ReviewedImages]) -> str:
     """What a row asks for.
 
     Raises:
         ValueError: it is no action, or not for an image of that split.
     """
-    action, split = _asked(row), row["split"].strip()
+    action, split = asked(row), row["split"].strip()
     if action not in ACTIONS:
         guess = nearest(action, ACTIONS)
         hint = f'; did you mean "{guess}"?' if guess else ""
@@ -237,11 +257,7 @@ def _choice(
     if action == "exclude":
         why = f"{EXCLUDED}: {row.get('finding') or ''} {row.get('detail') or ''}".strip(" :")
         return None, why
-    name = row["new_class"].strip()
-    if name not in class_names and name.isdecimal():
-        # A spreadsheet takes "007" for a number and saves 7.
-        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
-        name = same[0] if len(same) == 1 else name
+    name = class_meant(row["new_class"], class_names)
     if name not in class_names:
         guess = nearest(name, class_names)
         hint = f'; did you mean "{guess}"?' if guess else ""

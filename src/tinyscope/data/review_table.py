@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinyscope.errors import InputError, StorageError
@@ -22,15 +22,20 @@ _NEEDED = ("action", "new_class", "split", "row", "pixels")
 _MARK = "\ufeff"  # without it, spreadsheets take UTF-8 for the alphabet of their country
 
 
-def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Writes a review file: the columns, then the rows.
+
+    Args:
+        path: of the file.
+        rows: cells by column; columns that a person has added come after the others.
 
     Raises:
         StorageError: it cannot be written.
     """
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name)])
+    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
     table.writerows(rows)
     write_text(path, _MARK + text.getvalue())
 
@@ -45,29 +50,59 @@ def read_rows(path: Path) -> Rows:
         StorageError: it cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return rows_of(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f'There is no review file {path}. "tinyscope data D --write-review {path.name}" '
             "writes one."
         ) from None
-    except UnicodeDecodeError:
-        raise InputError(
-            f'{path}: not in UTF-8. Save it from the spreadsheet as "CSV UTF-8".'
-        ) from None
     except OSError as error:
         raise StorageError(f"{path}: {error}") from None
+    except ValueError as fault:
+        raise InputError(f"{path}: {fault}.") from None
+
+
+def rows_of(content: bytes) -> Rows:
+    """As `read_rows`, of what a file holds.
+
+    Raises:
+        ValueError: it is no review file; why, as a phrase.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError('not in UTF-8. Save it from the spreadsheet as "CSV UTF-8"') from None
     head = text.partition("\n")[0]
-    table = csv.DictReader(io.StringIO(text), delimiter=max(",;\t", key=head.count))
-    missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(missing)}; expected {', '.join(COLUMNS)} in the first "
-            "line, as --write-review writes them."
-        )
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     rows = []
-    for row in table:
-        cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
-        if any(cell.strip() for cell in cells.values()):
-            rows.append((table.line_num, cells))
+    try:
+        missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"no column {', '.join(missing)}; expected {', '.join(COLUMNS)} in the first "
+                "line, as --write-review writes them"
+            )
+        for row in table:
+            cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
+            if any(cell.strip() for cell in cells.values()):
+                rows.append((table.line_num, cells))
+    except csv.Error as error:
+        raise ValueError(f"no table ({error})") from None
     return rows
+
+
+def asked(row: Mapping[str, str]) -> str:
+    """The action that a row asks for, however it is spelt."""
+    return row["action"].strip().casefold()
+
+
+def class_meant(text: str, class_names: Sequence[str]) -> str:
+    """The class that a cell names; the cell's text where there is no such class.
+
+    A spreadsheet takes "007" for a number and saves 7.
+    """
+    name = text.strip()
+    if name not in class_names and name.isdecimal():
+        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
+        return same[0] if len(same) == 1 else name
+    return name

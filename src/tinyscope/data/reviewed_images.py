@@ -24,13 +24,14 @@ class ReviewedImages:
         height, width = part.images.shape[1:3]
         self.size = f"{width}x{height}"
 
-    def known_by(self, row: int) -> tuple[str, int, str]:
-        """What a review file keeps of an image: a digest of its pixels, how many have it, the size.
+    def known_by(self, row: int) -> dict[str, str]:
+        """What a review file keeps of an image's pixels: a digest, how many have it, the size.
 
-        The digest is 12 hexadecimal digits with a mark before them.
+        Under the names of its columns; the digest is 12 hexadecimal digits with a mark before them.
         """
         digest = self._digest(row)
-        return _MARK + digest, len(self._by_pixels[digest]), self.size
+        alike = len(self._by_pixels[digest])
+        return {"pixels": _MARK + digest, "alike": str(alike), "size": self.size}
 
     def named(self, row: Mapping[str, str]) -> int | None:
         """Where the image of a row's file is, or of its number where there are no names.

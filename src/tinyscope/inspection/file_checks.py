@@ -52,7 +52,7 @@ def file_checks(splits: Splits, facts: Mapping[str, FileFacts]) -> dict[str, Out
         return outcomes | dict.fromkeys(("TS002", "TS003", "TS004"), nothing)
     rows = {part.split: _rows(part.files) for part in splits.parts()}
     return outcomes | {
-        "TS002": Outcome(items=[*stray, *_misnamed(facts, rows)]),
+        "TS002": Outcome(items=[*stray, *_misnamed(facts, rows)], summary=_told(len(stray))),
         "TS003": _odd_sizes(splits, facts, rows),
         "TS004": _odd_modes(facts, rows),
     }
@@ -64,6 +64,18 @@ Rows = Mapping[str, Mapping[str, int]]
 
 def _rows(files: tuple[str, ...]) -> dict[str, int]:
     return {file: row for row, file in enumerate(files)}
+
+
+def _told(stray: int) -> str:
+    """How folders have to be laid out, where files lie beside the class folders."""
+    if not stray:
+        return ""
+    files = (
+        "1 file has no class, as it lies"
+        if stray == 1
+        else f"{stray:,} files have no class, as they lie"
+    )
+    return f"{files} in no class folder; expected <class>/<image> or train/<class>/<image>."
 
 
 def _left_out(splits: Splits) -> tuple[list[Item], list[Item]]:

@@ -71,7 +71,8 @@ def pixel_features(images: np.ndarray, *, components: int = 50) -> np.ndarray:
     evenly = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
     sample = images[evenly].reshape(len(evenly), values).astype(np.float32)
     kept = min(components, *sample.shape)
-    pca = PCA(kept, svd_solver="randomized", random_state=0).fit(sample)
+    with np.errstate(invalid="ignore"):  # images that are all alike vary by 0 of 0
+        pca = PCA(kept, svd_solver="randomized", random_state=0).fit(sample)
     features = np.empty((count, kept), np.float32)
     piece = max(1, _PIECE // values)
     for start in range(0, count, piece):
@@ -106,7 +107,8 @@ def _layout(features: np.ndarray, seed: int) -> np.ndarray:
     with threadpool_limits(1):
         if kept < features.shape[1]:
             pca = PCA(kept, svd_solver="randomized", random_state=seed)
-            features = pca.fit_transform(features)
+            with np.errstate(invalid="ignore"):  # see pixel_features
+                features = pca.fit_transform(features)
         start = np.zeros((count, 2), np.float32)
         start[:, : min(2, kept)] = features[:, :2] - features[:, :2].mean(0)
         start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)

@@ -20,7 +20,7 @@ from tinyscope.data.duplicates import cached_copies
 from tinyscope.data.exploration import class_means, explore
 from tinyscope.data.file_facts import FileFacts, file_facts
 from tinyscope.data.image_quality import image_properties
-from tinyscope.data.review import write_review
+from tinyscope.data.review import ReviewRows, write_review
 from tinyscope.errors import StorageError
 from tinyscope.files import read_json, write_json
 from tinyscope.inspection.as_found import as_found, disk_bytes
@@ -37,6 +37,7 @@ from tinyscope.inspection.shown import samples, sheet_entries, shown
 from tinyscope.report.contact_sheet import drawn_rows, write_contact_sheet
 from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
+from tinyscope.report.templating import counted
 
 FORMAT = 1
 VERSION = 8  # raised with every change that can change a summary; voids what is kept
@@ -63,12 +64,14 @@ class Inspection:
         """What was found, for a terminal: a line for the data set and one for each finding."""
         used, found = self.summary["used"], self.summary["found"]
         lines = [
-            f"{self.name}: {used:,} images in {len(self.summary['class_names'])} classes"
+            f"{self.name}: {counted(used, 'image')} in "
+            f"{counted(len(self.summary['class_names']), 'class', 'classes')}"
             + (f", {found - used:,} more cannot be used" if found > used else "")
         ]
         for one in self.findings:
             line = f"{one['code']} {one['severity']:<7} {one['title']}: {len(one['items']):,}"
-            lines.append(line + (f" ({one['summary']})" if one["code"] == "TS008" else ""))
+            told = one["code"] in ("TS002", "TS008") and one["summary"]
+            lines.append(line + (f" ({one['summary']})" if told else ""))
         clear = sum(one["status"] == "clear" for one in self.summary["findings"])
         apart = len(CHECKS) - clear - len(self.findings)
         lines.append(f"{clear} checks found nothing, {apart} do not apply")
@@ -94,14 +97,17 @@ class Inspection:
         write_data_page(self.summary, folder / "data.html")
         return folder / "data.html"
 
-    def write_review(self, path: str | Path) -> int:
+    def write_review(self, path: str | Path) -> ReviewRows:
         """Writes a review file, to be edited and then given to a study; see `data.review`.
 
+        What was decided in a review file that lies there already stands in the new one.
+
         Returns:
-            How many rows it has.
+            How many rows it has, and how many of them stand as they were decided before.
 
         Raises:
-            StorageError: it cannot be written.
+            InputError: what lies there is no review file, or one of other images.
+            StorageError: it cannot be read or written.
         """
         return write_review(Path(path), self.findings, self.splits)
 

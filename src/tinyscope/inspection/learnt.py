@@ -27,6 +27,9 @@ _NOT_ASKED = (
     "images by heart, and these classes are named as CIFAR-100's are."
 )
 
+_FEWEST = 4
+"""Images of a map: of fewer, who the neighbours are says nothing."""
+
 _COLUMNS = 40
 _TILE = 32  # pixels
 
@@ -87,8 +90,10 @@ def learn(splits: Splits, album: Album, on_stage: Callable[[str], None]) -> Lear
     )
 
 
-def _map(splits: Splits, features: np.ndarray, basis: str) -> dict[str, Any]:
+def _map(splits: Splits, features: np.ndarray, basis: str) -> dict[str, Any] | None:
     train = splits.train
+    if len(train) < _FEWEST:
+        return None
     rows, places = image_map(features, train.labels)
     return {
         "points": [

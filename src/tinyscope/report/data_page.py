@@ -89,6 +89,7 @@ def inspected(summary: Mapping[str, Any]) -> dict[str, Any]:
         "cells": math.ceil(math.sqrt(2 * len(summary["map"]["points"]))) if summary["map"] else 0,
         "colours": MAP_COLOURS if len(summary["class_names"]) <= len(MAP_COLOURS) else (),
         "limits": _limits(summary),
+        "too_little": bool(summary.get("trained")) and summary["learnt"] is None,
     }
 
 

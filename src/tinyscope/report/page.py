@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyscope.data.review import NOT_REVIEWED
+from tinyscope.errors import InputError
 from tinyscope.files import write_text
 from tinyscope.report import figures
 from tinyscope.report.beside_published import curve_rows, differences, figure_rows, mistakes
@@ -17,6 +19,7 @@ from tinyscope.report.known_results import ranked
 from tinyscope.report.machines import on_one_machine
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
 from tinyscope.report.whole_cost import whole_costs
+from tinyscope.runs.kept_files import is_kept
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -38,8 +41,14 @@ def write_report(summary: Mapping[str, Any], path: Path) -> None:
     """Writes the page to `path`, whole or not at all.
 
     Raises:
+        InputError: another file of a study, a run or a model is there.
         StorageError: the file cannot be written.
     """
+    if is_kept(path) and Path(os.path.realpath(path)).name != "report.html":
+        raise InputError(
+            f"{path} keeps a part of a study or model; the page would replace it. Give it another "
+            "name."
+        )
     write_text(path, render(summary))
 
 

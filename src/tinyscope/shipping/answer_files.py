@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from tinyscope.errors import InputError
 from tinyscope.files import replacing
+from tinyscope.runs.kept_files import is_kept
 from tinyscope.shipping.classifier import Classifier, Prediction
 from tinyscope.shipping.photos import Photo
 
@@ -82,8 +83,8 @@ class AnswerFiles:
         kaggle_columns: the two headings of that file.
 
     Raises:
-        InputError: two of the files are one, or one is a folder; two photos have the same id for
-            Kaggle.
+        InputError: two of the files are one, one is a folder, keeps a study, run or model, or is
+            among the photos, whose place it would take; two photos have the same id for Kaggle.
         StorageError: a file cannot be written.
     """
 
@@ -102,6 +103,7 @@ class AnswerFiles:
         self.not_written = ""
         """Why there is no Kaggle file, once the block has ended; empty where nothing is missing."""
         _check(self.paths)
+        self._places = {_place(path): path for path in self.paths}
         self._csv_path, self._parquet_path, self._kaggle = csv, parquet, kaggle
         self._kaggle_columns = kaggle_columns
         self._kept = ExitStack()
@@ -127,6 +129,11 @@ class AnswerFiles:
     def add(self, answer: Answer) -> None:
         """Takes an answer; its prediction has to name every class."""
         photo, prediction = answer
+        if photo.file is not None and (replaced := self._places.get(_place(photo.file))):
+            raise InputError(
+                f"{replaced} is read as images; what is written would replace them. Give it "
+                "another name."
+            )
         self._count += 1
         if prediction.error is not None:
             self._failed.append(prediction)
@@ -180,8 +187,22 @@ def _check(paths: Sequence[Path]) -> None:
     for path in paths:
         if os.path.isdir(path):
             raise InputError(f"{path} is a folder; expected the name of a file to write.")
+        if is_kept(path):
+            raise InputError(
+                f"{path} keeps a part of a study or model; what is written would replace it. Give "
+                "it another name."
+            )
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError(f"Two kinds of files would have the same name {paths[-1]}.")
+
+
+def _place(path: Path) -> tuple[int, int] | str:
+    """The same for every name of a file, those with other links or other letter case included."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return state.st_dev, state.st_ino
 
 
 class _CsvTable:

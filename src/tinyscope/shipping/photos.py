@@ -27,6 +27,13 @@ class Photo(NamedTuple):
     """Where it lies, or the bytes of its file; empty where there is a fault."""
     fault: str = ""
     """Why it cannot be read, where that is known already."""
+    within: Path | None = None
+    """The zip or parquet file that it lies in, or that holds no photos."""
+
+    @property
+    def file(self) -> Path | None:
+        """What is read on the disk: its own file, or that which it lies in."""
+        return self.source if isinstance(self.source, Path) else self.within
 
 
 def find_photos(given: Iterable[str]) -> Iterator[Photo]:
@@ -59,7 +66,8 @@ def find_photos(given: Iterable[str]) -> Iterator[Photo]:
         except DataError as error:
             if len(meant) == 1:
                 raise
-            yield Photo(match, Path(match).stem, b"", str(error).removeprefix(f"{match} "))
+            fault = str(error).removeprefix(f"{match} ")
+            yield Photo(match, Path(match).stem, b"", fault, Path(match))
 
 
 def natural_order(path: str | PurePath) -> list[Any]:
@@ -116,9 +124,9 @@ def _left_out(path: Path, reason: str) -> Photo:
 
 def _named(packed: Iterable[Packed]) -> Iterator[Photo]:
     for one in packed:
+        name, key = str(one.file), one.file.stem
         if one.path:
-            yield Photo(f"{one.file}/{one.path}", PurePath(one.path).stem, one.content, one.fault)
+            name, key = f"{one.file}/{one.path}", PurePath(one.path).stem
         elif one.row is not None:
-            yield Photo(f"{one.file}[{one.row}]", str(one.number), one.content, one.fault)
-        else:
-            yield Photo(str(one.file), one.file.stem, one.content, one.fault)
+            name, key = f"{one.file}[{one.row}]", str(one.number)
+        yield Photo(name, key, one.content, one.fault, one.file)

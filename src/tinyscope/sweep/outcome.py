@@ -64,6 +64,7 @@ class StudyResult:
         """Writes the report to another place as well; returns it.
 
         Raises:
+            InputError: another file of a study, a run or a model is there.
             StorageError: it cannot be written.
         """
         write_report(self.summary, Path(path))

@@ -7,12 +7,7 @@ from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import WHITENED, fine_tuning, quick, standard, transfer
 from tinyscope.report import ideas
-from tinyscope.report.answer_checks import (
-    QUICK_ACCURACY,
-    QUICK_FLOP,
-    STANDARD_ACCURACY,
-    STANDARD_FLOP,
-)
+from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.suggestions import suggestions
 from tinyscope.training.cost import image_flop
@@ -215,7 +210,7 @@ def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
     assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
     assert wider["cost"] == pytest.approx(ideas._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
     fast = by_code(found, "TS112")
-    assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e13, abs=1e-3)
+    assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e13, rel=0.01)
 
 
 def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_little():
@@ -230,6 +225,7 @@ def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_
     assert one["changes"]["proxy_size"] == 1
     assert (one["changes"]["batch_size"], one["changes"]["epochs"]) == (46, 14)
     assert one["changes"]["shift"] == 1
+    assert one["cost"] == pytest.approx(0.0229, abs=1e-3)  # mostly Muon's, with so few images
     assert one["why"].endswith("What it does on this data was not measured.")
 
 
@@ -337,7 +333,7 @@ def test_a_fast_recipe_is_offered_only_to_networks_that_know_less_than_it():
     assert one["title"] == "The recipe standard"
     assert one["changes"]["hardest_share"] == standard().hardest_share
     assert one["expected_gain"] == pytest.approx(STANDARD_ACCURACY - 0.91)
-    assert one["cost"] == pytest.approx(STANDARD_FLOP * 0.9 / 1e13, rel=0.01)
+    assert one["cost"] == pytest.approx(0.208e15 * 0.9 / 1e13, rel=0.01)  # as was measured
     assert of_fast(0.95) == []
 
 

@@ -297,6 +297,18 @@ def test_a_fast_network_that_knows_images_by_heart_learns_less_long_or_gets_smal
     assert {"depth": 2} in [one["changes"] for one in deep]
 
 
+@pytest.mark.parametrize(
+    ("widths", "narrower"),
+    [([4, 8, 8], None), ([4, 16, 8], [4, 8, 8]), ([20, 24, 64], [8, 16, 48])],
+)
+def test_narrower_groups_are_never_wider_and_are_less_work(widths, narrower):
+    settings = quick().as_dict() | {"epochs": 8, "precision": "fp32", "widths": widths}
+    found = suggested(variation(history=OVERFIT, **settings))
+    offered = [one for one in found if "widths" in one["changes"]]
+    assert [one["changes"]["widths"] for one in offered] == ([narrower] if narrower else [])
+    assert all(one["cost"] < 1 for one in offered)
+
+
 def test_half_the_epochs_of_too_few_steps_are_not_suggested():
     start = variation(history=OVERFIT, schedule="cosine")
     assert {"epochs": 4} in [one["changes"] for one in suggested(start, images=4_800)]

@@ -268,9 +268,11 @@ class Ideas:
         if self.recipe["model"] not in WHITENED:
             return
         gain = self.errors / 40
-        widths = [8 * max(1, 3 * width // 32) for width in self.recipe["widths"]]
-        title, cost = "Groups three quarters as wide", self._reshaped({"widths": widths})
-        yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
+        # Whole eights are what a processor computes at a time: below them nothing gets narrower.
+        widths = [min(width, 8 * max(1, 3 * width // 32)) for width in self.recipe["widths"]]
+        if widths != list(self.recipe["widths"]):
+            title, cost = "Narrower groups", self._reshaped({"widths": widths})
+            yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
         depth = self.recipe["depth"] - 1
         if depth > 1:
             title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})

@@ -1,7 +1,12 @@
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 from summary_world import OVERFIT, curve, make_summary, measured, pair, variation
 
+from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.families import families_of
+from tinyscope.errors import InputError
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
@@ -11,6 +16,7 @@ from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.suggestions import suggestions
 from tinyscope.training.cost import image_flop
+from tinyscope.training.untrained import untrained
 
 STACK = {"model": "layer-stack", "layers": ["conv 32 3x3 same relu", "maxpool 2", "flatten"]}
 LETTERS = [*"abcdefghij"]
@@ -211,6 +217,34 @@ def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
     assert wider["cost"] == pytest.approx(ideas._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
     fast = by_code(found, "TS112")
     assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e13, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "offered"),
+    [
+        ([24, 14, 3], {"training_sizes": [0.5, 1.0]}, True),
+        ([24, 13, 3], {"training_sizes": [0.5, 1.0]}, False),  # 6.5 pixels are 6
+        ([24, 7, 3], {}, True),
+        ([24, 6, 3], {}, False),
+        ([24, 24, 3], {"batch_size": 1}, False),  # batch norm compares the images of a batch
+        ([24, 24, 3], {"batch_size": 2}, True),
+    ],
+)
+def test_a_network_is_offered_only_where_training_does_not_refuse_it(shape, changes, offered):
+    """Whatever the sizes are that its images are shrunk to."""
+    start = variation(history=curve([0.7] * 8, [0.69] * 8), **STACK, **changes)
+    summary = make_summary(start, classes=LETTERS)
+    summary["data"]["image_shape"] = shape
+    found = suggestions(summary, study_findings(summary))
+    wider = [one["changes"] for one in found if one["changes"].get("model") == "compact-cnn-wide"]
+    assert bool(wider) == offered
+
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape), dtype=np.uint8)
+    labels = np.arange(4) % 2
+    data = Splits("s", ImageDataset(images, labels, ("a", "b"), "train", "s"), None, None)
+    recipe = Recipe().changed({**start["recipe"], "model": "compact-cnn-wide", "layers": []})
+    with nullcontext() if offered else pytest.raises(InputError):
+        untrained(data, recipe)
 
 
 def test_the_fast_recipe_gets_steps_enough_and_no_smaller_images_where_there_is_little():

@@ -41,11 +41,12 @@ from tinyscope.report.augmentation_evidence import harms, used
 from tinyscope.report.curve_checks import augments
 from tinyscope.report.curves import ENDS_LOW, Learnt
 from tinyscope.report.fitted_recipes import borne, fast, fine_tuned, training_images
-from tinyscope.report.whitened_cost import training_flop
+from tinyscope.report.whitened_cost import seen_sides, training_flop
 
 _FAST = (("quick", QUICK_ACCURACY), ("standard", STANDARD_ACCURACY))
 _WIDER = "compact-cnn-wide"
 _WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
+_WIDER_SMALLEST = 7  # side in pixels of the smallest image that it takes, by models/zoo.py
 _CIFAR_PIXELS = 32 * 32
 _NOT_WIDENED = (_WIDER, "resnet-20")
 _FINE_TUNED = {4000: 0.55, 450: 0.3, 90: 0.125}
@@ -257,12 +258,19 @@ class Ideas:
             depth = self.recipe["depth"] + 1
             title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})
             yield self._idea(code, title, {"depth": depth}, 0.7 * gain, cost=cost)
-        elif min(self.height, self.width) >= 8 and self.recipe["model"] not in _NOT_WIDENED:
+        elif self._takes_wider():
             changes = {"model": _WIDER} | ({"layers": []} if self.recipe["layers"] else {})
             pixels = self.height * self.width / _CIFAR_PIXELS
             flop = _WIDER_FLOP * pixels * self.images * self._epochs()
             title = f"The network {_WIDER}, with batch norm"
             yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
+
+    def _takes_wider(self) -> bool:
+        """Whether `_WIDER` is another network than the recipe's, and can be trained as that is."""
+        share = min(self.recipe["training_sizes"], default=1.0)
+        sides = seen_sides((self.height, self.width), share)
+        fits = min(sides) >= _WIDER_SMALLEST and self.recipe["batch_size"] > 1
+        return fits and self.recipe["model"] not in _NOT_WIDENED
 
     def _smaller(self) -> Iterator[Idea]:
         if self.recipe["model"] not in WHITENED:

@@ -43,14 +43,20 @@ def training_flop(
     chosen, taught = recipe["hardest_share"] < 1, ceil(steps / _STEPS_BETWEEN)
     flop = 0.0
     for size, part in _sizes(recipe["training_sizes"], steps):
-        flop += part * learnt * sum(_of_image(_sides(shape, size), **own))
+        flop += part * learnt * sum(_of_image(seen_sides(shape, size), **own))
         if chosen:
-            sides = _sides(shape, min(size, recipe["proxy_size"]))
+            sides = seen_sides(shape, min(size, recipe["proxy_size"]))
             forward, backward = _of_image(sides, **proxy)
             flop += part * (seen * forward + taught / steps * learnt * (forward + backward))
     if recipe["optimizer"] == "muon":
         flop += steps * _turning(**own)
     return flop + chosen * taught * _turning(**proxy)
+
+
+def seen_sides(shape: Sequence[int], share: float) -> tuple[int, int]:
+    """Height and width of images (H, W, ...) as training sees them at a share of their side."""
+    height, width = (min(side, max(_SMALLEST, round(share * side))) for side in shape[:2])
+    return height, width
 
 
 def _sizes(shares: Sequence[float], steps: int) -> Iterator[tuple[float, float]]:
@@ -59,12 +65,6 @@ def _sizes(shares: Sequence[float], steps: int) -> Iterator[tuple[float, float]]
     for stage, share in enumerate(shares or [1.0]):
         first, after = (ceil(each * steps / stages) for each in (stage, stage + 1))
         yield share, (after - first) / steps
-
-
-def _sides(shape: Sequence[int], share: float) -> tuple[int, int]:
-    """Of the images as training sees them at a share of their size."""
-    height, width = (min(side, max(_SMALLEST, round(share * side))) for side in shape[:2])
-    return height, width
 
 
 def _of_image(

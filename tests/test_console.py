@@ -41,6 +41,12 @@ def test_an_epoch_is_a_line_of_figures():
     assert figures(unwatched) == "loss 0.5000  accuracy 81.2%  12.3 s  3,647 images/s"
 
 
+def test_a_suggestion_that_is_passed_over_is_a_line_with_the_reason(capsys):
+    PlainProgress().passed_over("Twice the epochs", "They are too many.")
+    told = "passed over, “Twice the epochs”: They are too many.\n"
+    assert capsys.readouterr().err == told
+
+
 def test_what_a_review_has_changed_is_a_line(capsys):
     PlainProgress().reviewed(ReviewCounts("review.csv", 1, 12))
     PlainProgress().reviewed(ReviewCounts("r.csv", 2, 0, ("a/1.png", "b/2.png"), 3))

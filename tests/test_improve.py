@@ -227,6 +227,73 @@ def test_where_nothing_is_left_to_suggest_that_is_said(folder, monkeypatch):
     assert str(told.value) == f"Nothing is left to suggest for the study in {folder}."
 
 
+UNFIT = [
+    ("a network for larger images", {"model": "brittan-v3", "layers": []}),
+    ("no epochs", {"epochs": 0}),
+]
+
+
+def with_unfit(monkeypatch, *, others=True):
+    """Puts suggestions first that no training of the study takes."""
+    whole = module.suggestions
+
+    def more(summary, findings):
+        found = whole(summary, findings)
+        unfit = [{**found[0], "title": title, "changes": changes} for title, changes in UNFIT]
+        return unfit + (found if others else [])
+
+    monkeypatch.setattr(module, "suggestions", more)
+
+
+class Hearing(Recorder):
+    """Keeps what was passed over, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed = []
+
+    def passed_over(self, suggestion, reason):
+        self.passed.append((suggestion, reason))
+
+
+def test_what_the_data_do_not_take_is_passed_over_and_the_next_suggestion_is_tried(
+    folder, world, improved, monkeypatch
+):
+    with_unfit(monkeypatch)
+    hearing = Hearing()
+    result = improve(folder, data=world, listener=hearing)
+    assert result.summary["improvements"] == improved[0].summary["improvements"]
+    assert json.loads((folder / "improvements.json").read_text()) == json.loads(
+        (improved[0].folder / "improvements.json").read_text()
+    )
+    assert [title for title, _ in hearing.passed] == [title for title, _ in UNFIT] * 2
+    assert hearing.passed[0][1].startswith("Model brittan-v3 takes images of 32 pixels a side")
+
+
+def test_where_nothing_of_what_is_left_can_be_trained_that_is_said_and_nothing_is_changed(
+    folder, world, monkeypatch
+):
+    with_unfit(monkeypatch, others=False)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError) as told:
+        improve(folder, data=world)
+    assert str(told.value).startswith(
+        f"Nothing of what is left to suggest for the study in {folder} can be trained. epochs "
+    )
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_wrong_with_the_data_is_told_as_it_is_and_no_suggestion_is_blamed(folder):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["study"]["toml"] = summary["study"]["toml"].replace("digits", "no-such-data")
+    path.write_text(json.dumps(summary))
+    hearing = Hearing()
+    with pytest.raises(InputError, match="no-such-data"):
+        improve(folder, listener=hearing)
+    assert hearing.passed == []
+
+
 def test_a_folder_without_a_finished_study_is_refused(tmp_path):
     with pytest.raises(StorageError) as told:
         improve(tmp_path)

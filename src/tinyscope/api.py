@@ -92,7 +92,8 @@ def improve(
 
     Args:
         folder: the study's.
-        steps: at most so many, one after another; each asks anew what to suggest.
+        steps: at most so many, one after another; each asks anew what to suggest, and passes over
+            what the data do not take.
         data: the images, where the study was run on loaded ones.
         listener: is told what happens.
 
@@ -100,7 +101,8 @@ def improve(
         The study with its new variations; its summary's "improvements" say what each has brought.
 
     Raises:
-        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        InputError: there is nothing to suggest, or nothing of it can be trained, or there are no
+            validation images to judge by.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """

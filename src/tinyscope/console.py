@@ -132,6 +132,10 @@ class PlainProgress(Listener):
         what = "fitted" if fitted else f"epoch {row['epoch']}/{run.recipe.epochs}"
         self.say(f"  {what}  {figures(row)}")
 
+    def passed_over(self, suggestion: str, reason: str) -> None:
+        """One line on a suggestion that cannot be carried out, and why."""
+        self.say(f"passed over, “{suggestion}”: {reason}")
+
 
 class LiveProgress(PlainProgress):
     """Finished epochs as lines, and below them a bar for the epoch at hand; use as a context."""

@@ -1,5 +1,6 @@
 """Checks of a study's training curves: overfitting, too few epochs, too small, a restless rate."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ GAP = 0.05
 LEVEL = 0.03
 """Of that gap, up to which training and validation are said to be level."""
 RISE = 0.1
-"""Of the validation loss after its lowest, as a share, that shows overfitting by itself."""
+"""Of the validation loss after its lowest, as a share, that shows overfitting where training is not
+behind validation."""
 TRIFLE = 0.03
 """In nats, below which such a rise is none: where nearly all images are known, losses are tiny."""
 FALL = 0.03
@@ -61,9 +63,28 @@ def _by_curves(
     return check
 
 
-def overfits(seen: Learnt) -> bool:
-    """Whether training is ahead of validation by more than chance explains."""
-    return seen.gap > max(GAP, seen.margin) or _rises(seen)
+def overfits(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether training is ahead of validation by more than chance explains, or the loss rises.
+
+    A loss also rises where nothing is learnt, from too high a rate for one. So it counts only if
+    more is known than by chance, and of the training images as much as of the validation images.
+    """
+    if seen.gap > max(GAP, seen.margin):
+        return True
+    if not _rises(seen) or not _above_chance(variation, seen):
+        return False
+    recipe = variation["recipe"]
+    # Changed images are harder: level on them is ahead on the images as they are.
+    harder = LEVEL if augments(recipe) or recipe["training_sizes"] else 0.0
+    return _known_at_most(variation, seen) >= seen.val_accuracy - harder
+
+
+def _above_chance(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether more images are known than by naming the largest class always, and by luck."""
+    images = variation["validation"]["images"]
+    largest = max(map(sum, variation["validation"]["confusion"])) / images
+    luck = Z95 * math.sqrt(largest * (1 - largest) / images)
+    return max(seen.train_accuracy, seen.val_accuracy) > largest + luck
 
 
 def _rises(seen: Learnt) -> bool:
@@ -77,7 +98,7 @@ def augments(recipe: Mapping[str, Any]) -> bool:
 
 
 def _overfitting(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
-    if not overfits(seen):
+    if not overfits(variation, seen):
         return None
     kept = "the epoch whose weights are kept" if _stops_early(variation) else "the last epoch"
     told = (
@@ -189,7 +210,7 @@ def plain_images(summary: Mapping[str, Any]) -> Outcome:
     curves = _curves(summary)
     if not curves:
         return overfitting(summary)
-    ahead = [(one, seen) for one, seen in curves if overfits(seen)]
+    ahead = [(one, seen) for one, seen in curves if overfits(one, seen)]
     return Outcome(
         [
             {

@@ -38,26 +38,18 @@ from typing import Any, NamedTuple
 
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import WHITENED
-from tinyscope.plan.recipe_book import recipe as named
-from tinyscope.report.answer_checks import (
-    QUICK_ACCURACY,
-    QUICK_FLOP,
-    STANDARD_ACCURACY,
-    STANDARD_FLOP,
-    on_all_of_cifar10,
-)
+from tinyscope.report.answer_checks import QUICK_ACCURACY, STANDARD_ACCURACY, on_all_of_cifar10
 from tinyscope.report.augmentation_evidence import harms, used
 from tinyscope.report.curve_checks import augments
 from tinyscope.report.curves import ENDS_LOW, Learnt
 from tinyscope.report.fitted_recipes import borne, fast, fine_tuned, training_images
+from tinyscope.report.whitened_cost import seen_sides, training_flop
 
-_FAST = (("quick", QUICK_ACCURACY, QUICK_FLOP), ("standard", STANDARD_ACCURACY, STANDARD_FLOP))
-_FIRST_CHANNELS = {"whitened-cnn": 24.0, "whitened-cnn-folded": 16 / 3}
-"""Channels of a 3x3 kernel that cost as much as the first convolution: folded, it multiplies the
-4x4 pixels of three colours."""
+_FAST = (("quick", QUICK_ACCURACY), ("standard", STANDARD_ACCURACY))
 _WIDER = "compact-cnn-wide"
 _WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
-_CIFAR_PIXELS, _CIFAR_IMAGES = 32 * 32, 50_000
+_WIDER_SMALLEST = 7  # side in pixels of the smallest image that it takes, by models/zoo.py
+_CIFAR_PIXELS = 32 * 32
 _NOT_WIDENED = (_WIDER, "resnet-20")
 _FINE_TUNED = {4000: 0.55, 450: 0.3, 90: 0.125}
 """The share of its errors that a backbone lost by learning on, from so many training images a class
@@ -227,7 +219,7 @@ class Ideas:
             return
         cifar = on_all_of_cifar10(self.summary)
         better = (one for one in _FAST if not cifar or one[1] > self.accuracy)
-        name, accuracy, whole = next(better, ("", 0.0, 0.0))
+        name, accuracy = next(better, ("", 0.0))
         if not name:
             return
         target = fast(name, self.summary, self.start)
@@ -242,14 +234,12 @@ class Ideas:
             f"{accuracy:.1%} of CIFAR-10's test images."
         )
         why += "" if cifar else " What it does on this data was not measured."
-        seen = target["epochs"] * self.images * self.height * self.width
-        flop = whole * seen / (named(name).epochs * _CIFAR_IMAGES * _CIFAR_PIXELS)
         yield self._idea(
             "TS112",
             f"The recipe {name}",
             changes,
             gain,
-            cost=self._of_flop(flop),
+            cost=self._of_flop(self._whitened(target)),
             why="" if self.found["TS112"] else why,
         )
 
@@ -264,43 +254,53 @@ class Ideas:
             gain = self.errors / 40
         if self.recipe["model"] in WHITENED:
             widths = [8 * -(-3 * width // 16) for width in self.recipe["widths"]]
-            cost = self._work(widths) / self._work(self.recipe["widths"])
             changes: dict[str, Any] = {"widths": widths}
+            cost = self._reshaped(changes)
             yield self._idea(code, "Groups half again as wide", changes, gain, cost=cost)
             depth = self.recipe["depth"] + 1
-            cost = self._work(self.recipe["widths"], depth) / self._work(self.recipe["widths"])
-            title = f"{depth} convolutions in each group"
+            title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})
             yield self._idea(code, title, {"depth": depth}, 0.7 * gain, cost=cost)
-        elif min(self.height, self.width) >= 8 and self.recipe["model"] not in _NOT_WIDENED:
+        elif self._takes_wider():
             changes = {"model": _WIDER} | ({"layers": []} if self.recipe["layers"] else {})
             pixels = self.height * self.width / _CIFAR_PIXELS
             flop = _WIDER_FLOP * pixels * self.images * self._epochs()
             title = f"The network {_WIDER}, with batch norm"
             yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
 
+    def _takes_wider(self) -> bool:
+        """Whether `_WIDER` is another network than the recipe's, and can be trained as that is."""
+        share = min(self.recipe["training_sizes"], default=1.0)
+        sides = seen_sides((self.height, self.width), share)
+        fits = min(sides) >= _WIDER_SMALLEST and self.recipe["batch_size"] > 1
+        return fits and self.recipe["model"] not in _NOT_WIDENED
+
     def _smaller(self) -> Iterator[Idea]:
         if self.recipe["model"] not in WHITENED:
             return
-        gain, whole = self.errors / 40, self._work(self.recipe["widths"])
-        widths = [8 * max(1, 3 * width // 32) for width in self.recipe["widths"]]
-        title, cost = "Groups three quarters as wide", self._work(widths) / whole
-        yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
+        gain = self.errors / 40
+        # Whole eights are what a processor computes at a time: below them nothing gets narrower.
+        widths = [min(width, 8 * max(1, 3 * width // 32)) for width in self.recipe["widths"]]
+        if widths != list(self.recipe["widths"]):
+            title, cost = "Narrower groups", self._reshaped({"widths": widths})
+            yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
         depth = self.recipe["depth"] - 1
         if depth > 1:
-            title = f"{depth} convolutions in each group"
-            cost = self._work(self.recipe["widths"], depth) / whole
+            title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})
             yield self._idea("TS101", title, {"depth": depth}, 0.7 * gain, cost=cost)
 
-    def _work(self, widths: list[int], depth: int | None = None) -> float:
-        """Of a network of these widths, in units that only their ratios matter in."""
-        channels = _FIRST_CHANNELS[self.recipe["model"]]
-        pixels, work = float(self.height * self.width), 0.0
-        for width in widths:
-            work += pixels * channels * width
-            pixels /= 4
-            work += ((depth or self.recipe["depth"]) - 1) * pixels * width * width
-            channels = width
-        return work
+    def _reshaped(self, changes: Mapping[str, Any]) -> float:
+        """What a whitened CNN of another shape costs, as a multiple of this one's training."""
+        return self._whitened({**self.recipe, **changes}) / self._whitened(self.recipe)
+
+    def _whitened(self, recipe: Mapping[str, Any]) -> float:
+        """FLOP of the training of a whitened CNN on this data."""
+        data = self.summary["data"]
+        return training_flop(
+            recipe,
+            shape=data["image_shape"],
+            classes=len(data["class_names"]),
+            images=self.images,
+        )
 
     def _longer(self) -> Iterator[Idea]:
         code, epochs = "TS102", self.recipe["epochs"]

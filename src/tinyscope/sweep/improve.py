@@ -1,6 +1,7 @@
 """Carries out the first suggestions of a finished study, and says what each has brought."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tinyscope.data.dataset import Splits
 from tinyscope.errors import DataError, InputError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
 from tinyscope.files import read_json, write_json
+from tinyscope.inspection.inspection import Inspection
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import recipe
 from tinyscope.plan.study import NETWORK, Study
@@ -22,6 +24,7 @@ from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
 from tinyscope.sweep.outcome import StudyResult, read_study
+from tinyscope.sweep.planned import Planned
 
 
 def improve(
@@ -35,7 +38,8 @@ def improve(
 
     Every step asks anew what to suggest: it starts from the variation that validation recommends
     then. So a step builds on the one before only if that was the best in validation, and else takes
-    the next suggestion for the old one. What was tried is never suggested again. A step adds the
+    the next suggestion for the old one. What was tried is never suggested again, and what the data
+    or the study do not take is passed over, each with a word to the listener. A step adds the
     variation "improved-1" (or the next number) to the study's file: the recommended variation's
     whole recipe with the suggestion's changes, on the same data with the same seeds. The study's
     rule of choice stays what it is.
@@ -55,7 +59,8 @@ def improve(
         listener: is told what happens.
 
     Raises:
-        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        InputError: there is nothing to suggest, or nothing of it can be trained, or there are no
+            validation images to judge by.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """
@@ -69,20 +74,53 @@ def improve(
         found = suggestions(result.summary, study_findings(result.summary))
         if not found and step == 0:
             raise InputError(f"Nothing is left to suggest for the study in {folder}.")
-        if not found:
+        after, refused = _first_that_fits(result, found, data, listener or Listener())
+        if after is None and step == 0:
+            raise InputError(
+                f"Nothing of what is left to suggest for the study in {folder} can be trained. "
+                f"{refused}"
+            )
+        if after is None:
             break
-        result = _step(result, found[0], data, listener or Listener())
+        result = after
     return result
+
+
+def _first_that_fits(
+    before: StudyResult, found: list[dict[str, Any]], data: Splits | None, listener: Listener
+) -> tuple[StudyResult | None, str]:
+    """The study with the first suggestion that is not refused; None, and why the last one was."""
+    refused = ""
+    for suggestion in found:
+        try:
+            return _step(before, suggestion, data, listener), ""
+        except _RefusedError as error:
+            refused = str(error)
+            listener.passed_over(suggestion["title"], refused)
+    return None, refused
+
+
+class _RefusedError(Exception):
+    """A suggestion cannot be carried out; nothing was trained or written."""
 
 
 def _step(
     before: StudyResult, suggestion: dict[str, Any], data: Splits | None, listener: Listener
 ) -> StudyResult:
+    """The study with a suggestion carried out.
+
+    Raises:
+        _RefusedError: it does not fit the study, or its network does not fit the data.
+    """
     folder, summary = before.folder, before.summary
     names = [one["name"] for one in summary["variations"]]
     numbers = [int(match[1]) for name in names if (match := re.fullmatch(r"improved-(\d+)", name))]
     name = f"improved-{max(numbers, default=0) + 1}"
-    study = _with_variation(_study(before), summary, name, suggestion)
+    asked = _study(before)
+    try:
+        study = _with_variation(asked, summary, name, suggestion)
+    except InputError as error:
+        raise _RefusedError(str(error)) from None
 
     path = folder / "improvements.json"
     known = read_json(path)["improvements"] if path.exists() else []
@@ -95,11 +133,19 @@ def _step(
         "changes": suggestion["changes"],
         "expected_gain": suggestion["expected_gain"],
     }
-    # Before the training: whatever interrupts it, the next report knows how a variation came about.
     steps = [one for one in known if {one["variation"], one["from"]} <= set(names)] + [made]
-    write_json(path, {"improvements": steps})
-    heard = _Heard(listener, summary["data"]["fingerprint"])
-    after = run_study(study, data, out=folder, listener=heard)
+    # Before the training: whatever interrupts it, the next report knows how a variation came about.
+    heard = _Heard(
+        listener,
+        summary["data"]["fingerprint"],
+        before_training=lambda: write_json(path, {"improvements": steps}),
+    )
+    try:
+        after = run_study(study, data, out=folder, listener=heard)
+    except InputError as error:
+        if heard.planning:
+            raise _RefusedError(str(error)) from None
+        raise
     after.summary["study"]["cut_to_budget"] = summary["study"]["cut_to_budget"]
     after.summary["improvements"] = [_judged(after, step) for step in steps]
     write_json(folder / "summary.json", after.summary)
@@ -192,12 +238,25 @@ def _right(result: StudyResult, run: str) -> Any:
 
 
 class _Heard(Listener):
-    """Passes everything on, but that the study is replaced; refuses other data than the study's."""
+    """Passes everything on, but that the study is replaced; refuses other data than the study's.
 
-    def __init__(self, listener: Listener, fingerprint: str) -> None:
+    Args:
+        listener: is told.
+        fingerprint: of the study's data.
+        before_training: called once the study is planned.
+    """
+
+    def __init__(
+        self, listener: Listener, fingerprint: str, *, before_training: Callable[[], None]
+    ) -> None:
         self._told, self._fingerprint = listener, fingerprint
+        self._before_training = before_training
+        self.planning = False
+        """Whether the images were looked at and the study is being planned: what is refused then
+        is a recipe, and those of the finished variations were taken before."""
+        own = ("data_loaded", "replaces", "inspected", "planned")
         for name in vars(Listener):
-            if not name.startswith("_") and name not in ("data_loaded", "replaces"):
+            if not name.startswith("_") and name not in own:
                 setattr(self, name, getattr(listener, name))
 
     def data_loaded(self, data: Splits) -> None:
@@ -208,3 +267,14 @@ class _Heard(Listener):
                 "changed since, or are cut otherwise. Run the study anew before it is improved."
             )
         self._told.data_loaded(data)
+
+    def inspected(self, inspection: Inspection) -> None:
+        """The images have been looked at."""
+        self._told.inspected(inspection)
+        self.planning = True
+
+    def planned(self, planned: Planned, seconds: float, cut: str) -> None:
+        """What will run."""
+        self.planning = False
+        self._before_training()
+        self._told.planned(planned, seconds, cut)

@@ -51,3 +51,6 @@ class Listener:
 
     def run_ends(self, run: Run) -> None:
         """A run has its result."""
+
+    def passed_over(self, suggestion: str, reason: str) -> None:
+        """A suggestion (its title) that was to be carried out cannot be; the next one is tried."""

@@ -202,6 +202,10 @@ LONG = "x" * 300
             "see all 16.",
         ),
         (
+            ["run", "demo", "--set", "model=layer-stack", "--set", 'layers=["dense 9"]'],
+            'layers: layer 1 ("dense 9"): "flatten" or "globalpool" has to come before it.',
+        ),
+        (
             ["run", "demo", "--set", "epochs"],
             '--set "epochs" is not KEY=VALUE, such as --set epochs=5.',
         ),
@@ -271,8 +275,8 @@ def test_a_study_file_gets_all_its_faults_in_one_line_with_their_places(tinyscop
     assert answer.err == (
         'Error: my.toml:2: Unknown recipe "plane". Did you mean "plain"? Run "tinyscope list '
         'recipes" to see all 14. my.toml:4: epochs = 0 is out of range: at least 1. my.toml:5: '
-        'Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list models" to see all '
-        "16.\n"
+        'variation "a": Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list '
+        'models" to see all 16.\n'
     )
 
 
@@ -301,8 +305,8 @@ def test_images_too_small_for_a_model_are_named_before_anything_is_written(tinys
     answer = tinyscope("run", "large.toml")
     assert (answer.status, answer.err.splitlines()[-1]) == (
         2,
-        "Error: Model brittan-v3 takes images of 32 pixels a side or more; these are 8x8. A larger "
-        "size can be set: --set size=32.",
+        'Error: variation "v3": Model brittan-v3 takes images of 32 pixels a side or more; these '
+        "are 8x8. A larger size can be set: --set size=32.",
     )
     assert not (here / "tinyscope-runs").exists()
 

@@ -15,7 +15,7 @@ from tinyscope.evaluation.comparison import Comparison, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.inspection.inspection import Inspection, inspect
-from tinyscope.models.zoo import NAMES
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 from tinyscope.shipping.classifier import Classifier
@@ -52,7 +52,7 @@ def run(
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
-    asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
+    asked = study if isinstance(study, Study) else load_study(study, judges=JUDGES)
     if seeds is not None:
         asked = replace(asked, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
     if isinstance(budget, str):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinyscope.errors import InputError, unknown
-from tinyscope.models.zoo import NAMES
+from tinyscope.errors import InputError
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 
@@ -31,15 +31,16 @@ def study_of(
     Raises:
         InputError: there is no such study, or an option does not fit it.
     """
-    study = load_study(name, choices={"model": NAMES})
+    study = load_study(name, judges=JUDGES)
     if seeds is not None:
         study = replace(study, seeds=_seeds(seeds))
     if data is not None:
         study = study.on(data)
     changes = dict(_setting(text) for text in settings)
-    if (model := changes.get("model", NAMES[0])) not in NAMES:
-        raise InputError(unknown("model", str(model), NAMES, see="tinyscope list models"))
     study = study.with_overrides(changes)
+    wrong = [JUDGES[key](value) for key, value in changes.items() if key in JUDGES]
+    if any(wrong):
+        raise InputError(" ".join(filter(None, wrong)))
     if only:
         study = replace(study, only=tuple(only))
     study.recipes()  # contradictions are told before anything is loaded

@@ -118,24 +118,24 @@ def test_improve_ends_as_run_does_and_says_what_each_step_has_brought(demo, tiny
     }
     asked = []
 
-    def improved(folder, *, steps, listener):
+    def improved(folder, *, steps, data, listener):
         from tinyscope.sweep.outcome import read_study
 
-        asked.append((folder, steps))
+        asked.append((folder, steps, data))
         study = read_study(folder)
         study.summary["improvements"] = [step]
         return study
 
     monkeypatch.setattr(improve, "improve", improved)
     lines = tinyscope("improve", demo[0], "--steps", "3").out.splitlines()
-    assert asked == [(demo[0], 3)]
+    assert asked == [(demo[0], 3, None)]
     assert lines[0] == (
         "improved-1, from base: Twice the epochs. Validation +3.1 points (+1.0 to +5.0), better; "
         "test -0.4"
     )
     assert lines[1:] == demo[1].stdout.splitlines()
-    printed = json.loads(tinyscope("improve", demo[0], "--json").out)
-    assert asked[1] == (demo[0], 2)
+    printed = json.loads(tinyscope("improve", demo[0], "--data", "moved", "--json").out)
+    assert asked[1] == (demo[0], 2, "moved")
     assert printed["improvements"] == [step]
     assert {"study", "recommended", "variations", "report"} < set(printed)
 

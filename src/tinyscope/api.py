@@ -85,7 +85,7 @@ def improve(
     folder: str | Path,
     *,
     steps: int = 2,
-    data: Splits | None = None,
+    data: Splits | str | Path | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
     """Carries out the first suggestions of a finished study's report, as variations of the study.
@@ -93,14 +93,16 @@ def improve(
     Args:
         folder: the study's.
         steps: at most so many, one after another; each asks anew what to suggest.
-        data: the images, where the study was run on loaded ones.
+        data: the images, where the study was run on loaded ones; or a name or a path, where they
+            are no longer found where they were.
         listener: is told what happens.
 
     Returns:
         The study with its new variations; its summary's "improvements" say what each has brought.
 
     Raises:
-        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        InputError: there is nothing to suggest, there are no validation images to judge by, or the
+            images are not found.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """

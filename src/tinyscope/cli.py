@@ -175,8 +175,11 @@ def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
     show_default=True,
     help="How many, one after another.",
 )
+@click.option(
+    "--data", type=_TEXT, help="Where the study's images are, if they are no longer where it says."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def improve(folder: Path, steps: int, as_json: bool) -> None:
+def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
     """Carry out the first suggestions of the report of the finished study in FOLDER.
 
     Each is run as a variation on the same data with the same seeds, and the report is written anew
@@ -185,7 +188,7 @@ def improve(folder: Path, steps: int, as_json: bool) -> None:
     """
     from tinyscope.sweep.improve import improve
 
-    result = _watched(lambda listener: improve(folder, steps=steps, listener=listener))
+    result = _watched(lambda listener: improve(folder, steps=steps, data=data, listener=listener))
     made = result.summary["improvements"]
     if as_json:
         print(json.dumps({**result.as_dict(), "improvements": made}, indent=1))

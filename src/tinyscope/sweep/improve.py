@@ -1,10 +1,12 @@
 """Carries out the first suggestions of a finished study, and says what each has brought."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tinyscope.data.catalogue import DATASETS
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import DataError, InputError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
@@ -28,7 +30,7 @@ def improve(
     folder: Path,
     *,
     steps: int = 2,
-    data: Splits | None = None,
+    data: Splits | str | Path | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
     """Takes the first suggestion of a study's report, runs it as a variation; then the next.
@@ -51,11 +53,14 @@ def improve(
     Args:
         folder: of a finished study. Asked again after an interruption, the same step goes on.
         steps: at most so many, one after another.
-        data: the images, where the study was run on some that have no name or path.
+        data: the images, or their name or path, where the study cannot find them by itself: those
+            of no name or path, and those that were moved. Relative paths of the study are seen from
+            where it was run.
         listener: is told what happens.
 
     Raises:
-        InputError: there is nothing to suggest, or there are no validation images to judge by.
+        InputError: there is nothing to suggest, there are no validation images to judge by, or the
+            images are not found.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """
@@ -76,13 +81,23 @@ def improve(
 
 
 def _step(
-    before: StudyResult, suggestion: dict[str, Any], data: Splits | None, listener: Listener
+    before: StudyResult,
+    suggestion: dict[str, Any],
+    data: Splits | str | Path | None,
+    listener: Listener,
 ) -> StudyResult:
     folder, summary = before.folder, before.summary
     names = [one["name"] for one in summary["variations"]]
     numbers = [int(match[1]) for name in names if (match := re.fullmatch(r"improved-(\d+)", name))]
     name = f"improved-{max(numbers, default=0) + 1}"
-    study = _with_variation(_study(before), summary, name, suggestion)
+    found = _study(before)
+    if run_in := summary["study"].get("run_in"):  # which earlier versions did not write
+        found = _seen_from_here(found, before.folder / run_in)
+    if isinstance(data, (str, Path)):
+        found, data = replace(found, data=str(data)), None
+    elif data is None:
+        _refuse_unfound(found, before.folder)
+    study = _with_variation(found, summary, name, suggestion)
 
     path = folder / "improvements.json"
     known = read_json(path)["improvements"] if path.exists() else []
@@ -111,6 +126,39 @@ def _study(result: StudyResult) -> Study:
     """The study that the summary is of; `study.toml` may be that of an interrupted later one."""
     about = result.summary["study"]
     return parse(about["toml"], name=about["name"], file=str(result.folder / "study.toml"))
+
+
+def _seen_from_here(study: Study, run_in: Path) -> Study:
+    """The study with its paths as the current folder has them, where it was run in another one."""
+
+    def seen(text: str) -> str:
+        path = os.path.expanduser(text)
+        there = os.path.join(run_in, path)
+        if not text or not os.path.exists(there):
+            return text
+        same = os.path.exists(path) and os.path.samefile(path, there)
+        return text if same else _relative(there)
+
+    data = study.data if study.data in DATASETS else seen(study.data)
+    return replace(study, data=data, review=seen(study.review))
+
+
+def _relative(path: str) -> str:
+    """The path from the current folder, spelled so that it is no name of a data set."""
+    try:
+        seen = Path(os.path.relpath(path)).as_posix()
+        return seen if seen.startswith("../") else f"./{seen}"
+    except ValueError:  # another drive
+        return path
+
+
+def _refuse_unfound(study: Study, folder: Path) -> None:
+    if study.data not in DATASETS and not os.path.exists(os.path.expanduser(study.data)):
+        raise InputError(
+            f'The study in {folder} was run on "{study.data}", which is neither the name of a data '
+            f"set nor found from {Path.cwd()}. Give its images: --data PATH, or data=... in "
+            "Python, a path or loaded images."
+        )
 
 
 def _with_variation(

@@ -78,6 +78,16 @@ def test_a_study_file_that_is_not_there_is_told_with_the_nearest_one_beside_it(
     )
 
 
+def test_a_built_in_study_with_an_ending_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "demos.toml").write_text("")
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "demo.toml")
+    assert str(caught.value) == (
+        f'There is no study file {tmp_path / "demo.toml"}. Did you mean "demo", which comes '
+        'along? Run "tinyscope list studies" to see those that come along.'
+    )
+
+
 def test_a_study_file_in_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_study(tmp_path / "no" / "a.toml")

@@ -62,6 +62,8 @@ def _no_file(path: Path) -> str:
     beside = [each.name for each in path.parent.glob("*.toml")]
     guess = nearest(path.name, beside)
     hint = f"Did you mean {path.with_name(guess)}? " if guess else ""
+    if path.stem in built_in():
+        hint = f'Did you mean "{path.stem}", which comes along? '
     see = 'Run "tinyscope list studies" to see those that come along.'
     return f"There is no study file {path}. {hint}{see}"
 

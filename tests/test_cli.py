@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinyscope.cli import commands
+
 COMMAND = Path(sys.executable).with_name("tinyscope")
 NO_STUDY = (
     "There is no finished study in nowhere: expected a summary.json, which a study writes once all "
-    'its runs are finished. "tinyscope list runs" shows what there is.'
+    'its runs are finished. "tinyscope list runs FOLDER" shows what is there.'
 )
 QUICK = ("--set", "epochs=1", "--seeds", "1")
 
@@ -210,6 +212,15 @@ LONG = "x" * 300
             '--set "epochs" is not KEY=VALUE, such as --set epochs=5.',
         ),
         (["run", "demo", "--set", "seeds=2"], "--set does not reach seeds: --seeds does."),
+        (
+            ["demo", "--set", "data=cifar10"],
+            '--set does not reach data: "tinyscope run STUDY --data D" does.',
+        ),
+        (
+            ["improv", "s"],
+            'Unknown command "improv". Did you mean "improve"? Run "tinyscope --help" to see all '
+            f"{len(commands.commands)}.",
+        ),
         (["run", "demo", "--seeds", "x"], '--seeds "x" is neither a count (3) nor a list (0,5,7).'),
         (
             ["run", "demo", "--budget", "soon"],

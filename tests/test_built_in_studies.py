@@ -5,12 +5,10 @@ import pytest
 from tinyscope.models import zoo
 from tinyscope.models.backbones import BACKBONES
 from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import built_in, load_study
 from tinyscope.training.cost import image_flop
-
-CHOICES = {"model": zoo.NAMES}
-
 
 CIFAR_10 = (
     "airplane",
@@ -32,7 +30,7 @@ def classes_of(study: Study) -> list[str] | None:
 
 @pytest.mark.parametrize("name", built_in())
 def test_every_built_in_study_can_be_planned_and_its_models_exist(name: str) -> None:
-    study = load_study(name, choices=CHOICES)
+    study = load_study(name, judges=JUDGES)
     assert study.name == name
     assert study.question.endswith("?")
     recipes = study.recipes()

@@ -126,6 +126,32 @@ def test_a_path_that_is_not_there_is_answered_with_the_nearest(tmp_path):
     )
 
 
+def test_a_relative_path_that_is_not_there_is_told_with_the_folder_it_was_looked_for_from(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert fault("../photos-of-cats").startswith(
+        f'There is no "../photos-of-cats" as seen from {tmp_path}. '
+    )
+    assert fault("mine") == (
+        'Unknown data set "mine". Expected one of 3 names, or a folder of images, a folder of '
+        f"parquet shards or a .npz file in {tmp_path}. "
+        'Run "tinyscope list datasets" to see all 3.'
+    )
+
+
+def test_only_what_can_be_a_data_set_is_suggested(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "int.sh").touch()
+    (tmp_path / "photos.toml").touch()
+    assert 'Did you mean "digits"?' in fault("./digits")
+    assert "Did you mean" not in fault("./photos")
+    (tmp_path / "photos.npz").touch()
+    assert 'Did you mean "photos.npz"?' in fault("./photos")
+    (tmp_path / "fotos ü").mkdir()
+    assert 'Did you mean "fotos ü"?' in fault("fotos u")
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "photos.zip").write_bytes(b"PK")
     assert fault(tmp_path / "photos.zip") == (

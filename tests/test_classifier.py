@@ -175,7 +175,7 @@ def test_a_folder_without_a_model_is_named_with_what_is_expected(tmp_path):
         load_classifier(tmp_path)
     assert str(told.value) == (
         f"{tmp_path} holds no model. Expected a model folder, a finished run's folder or a "
-        'finished study\'s folder. Run "tinyscope list runs" to see all runs below this folder.'
+        'finished study\'s folder. Run "tinyscope list runs FOLDER" to see all runs below a folder.'
     )
 
 

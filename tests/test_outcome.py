@@ -37,7 +37,7 @@ def test_a_finished_study_is_read_as_it_was_written(tmp_path, summary):
 def test_a_folder_without_a_summary_says_what_was_expected_and_what_lists_studies(tmp_path):
     assert refusal(tmp_path) == (
         f"There is no finished study in {tmp_path}: expected a summary.json, which a study writes "
-        'once all its runs are finished. "tinyscope list runs" shows what there is.'
+        'once all its runs are finished. "tinyscope list runs FOLDER" shows what is there.'
     )
     (tmp_path / "file").write_text("")
     assert refusal(tmp_path / "file").startswith("There is no finished study in ")

@@ -4,17 +4,21 @@ import pytest
 
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe_book import RECIPES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import built_in, load_study, parse
 
-CHOICES = {"model": zoo.NAMES}
+ANY_LAYER = (
+    "Expected one of: conv 32 3x3 [stride 2] same|valid [batchnorm] [relu], dense 512 [batchnorm] "
+    "[relu], maxpool 2, avgpool 2, globalpool, batchnorm, relu, dropout 0.25, flatten."
+)
 
 
 def told(text: str) -> str:
     with pytest.raises(InputError) as caught:
-        parse(text, name="s", file="s.toml", choices=CHOICES)
+        parse(text, name="s", file="s.toml", judges=JUDGES)
     return str(caught.value)
 
 
@@ -71,6 +75,16 @@ def test_a_study_file_that_is_not_there_is_told_with_the_nearest_one_beside_it(
         f"There is no study file {tmp_path / 'smoth.toml'}. Did you mean "
         f"{tmp_path / 'smooth.toml'}? "
         'Run "tinyscope list studies" to see those that come along.'
+    )
+
+
+def test_a_built_in_study_with_an_ending_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "demos.toml").write_text("")
+    with pytest.raises(InputError) as caught:
+        load_study(tmp_path / "demo.toml")
+    assert str(caught.value) == (
+        f'There is no study file {tmp_path / "demo.toml"}. Did you mean "demo", which comes '
+        'along? Run "tinyscope list studies" to see those that come along.'
     )
 
 
@@ -318,6 +332,96 @@ def test_the_line_of_a_fault_is_right_whatever_stands_before_it(text: str, line:
 )
 def test_a_fault_of_any_table_is_told_with_its_line(text: str, message: str) -> None:
     assert told(text) == message
+
+
+LAYERS = 'model = "layer-stack"\nlayers = ["conv 8 3x3 same relu", '
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            f'[variations.b]\n{LAYERS}"maxpol 2", "flatten", "dens 9"]',
+            's.toml:3: variation "b": layers: layer 2 ("maxpol 2") is no layer. layer 4 ("dens 9") '
+            f"is no layer. {ANY_LAYER}",
+        ),
+        (
+            f'[overrides]\n{LAYERS}"dense 9"]',
+            's.toml:3: layers: layer 2 ("dense 9"): "flatten" or "globalpool" has to come before '
+            "it.",
+        ),
+        (
+            '[variations.b]\nmodel = "transfer"\nbackbone = "vgg16"\nhead = ["dense 9", "conv"]',
+            f's.toml:4: variation "b": head: layer 2 ("conv") is no layer. {ANY_LAYER}',
+        ),
+        (
+            '[grid]\nlayers = [["dens 9"]]',
+            "s.toml:2: grid.layers holds lists; write such values below [variations.NAME].",
+        ),
+    ],
+)
+def test_layers_that_no_image_could_pass_are_told_with_line_and_variation(
+    text: str, message: str
+) -> None:
+    assert told(text) == message
+
+
+def test_a_fault_of_one_variation_hides_no_contradiction_of_another() -> None:
+    text = (
+        'published_tables = "nowhere"\n[variations.a]\nepochs = "10"\nwarmup = 0.1\n'
+        '[variations.b]\nalternating_flip = true\nstart_from = "a"\n'
+        '[variations.c]\nstart_from = "nobody"\nschedule = "one-cycle"\n'
+        f"[variations.d]\n{LAYERS}3]\n"
+    )
+    assert told(text) == " ".join(
+        [
+            's.toml:1: published_tables = "nowhere" is neither a folder nor one of those that come '
+            f"along: {', '.join(built_in_tables())}.",
+            's.toml:3: epochs = "10" is not a whole number.',
+            's.toml:5: variation "b": alternating_flip = true needs horizontal_flip = true.',
+            's.toml:8: variation "c": schedule = "one-cycle" needs a warmup between 0 and 1, such '
+            "as 0.3.",
+            's.toml:9: start_from = "nobody" is the name of no variation of this study.',
+            's.toml:13: layers = ["conv 8 3x3 same relu", 3] is not a list of texts, such as '
+            '["flatten", "dense 64 relu"].',
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "places"),
+    [
+        ('recipe = "nothing"\n', ["s.toml:1: Unknown recipe"]),
+        ("overrides.horizontal_flip = 3\n", ["s.toml:1: horizontal_flip = 3"]),
+        ("validation = 2\n", ["s.toml:1: validation = 2", 's.toml:2: variation "warm": warmup']),
+    ],
+)
+def test_what_would_be_no_contradiction_without_another_fault_is_not_told(
+    fault: str, places: list[str]
+) -> None:
+    # The right recipe or override could go with both; no share of validation with the first.
+    message = told(
+        f"{fault}[variations.warm]\nwarmup = 0.1\n[variations.watched]\nplateau_patience = 2\n"
+    )
+    assert message.count("s.toml:") == len(places)
+    assert all(place in message for place in places)
+
+
+def test_a_variation_with_a_recipe_of_its_own_is_judged_whatever_the_studys_is() -> None:
+    text = 'recipe = "nothing"\n[variations.a]\nrecipe = "plain"\nwarmup = 0.1\n'
+    assert told(text).endswith(
+        ' s.toml:2: variation "a": warmup belongs to the schedules "linear", "cosine" and '
+        '"one-cycle".'
+    )
+
+
+def test_names_of_variations_are_checked_whatever_is_wrong_with_their_values() -> None:
+    text = 'only = ["b"]\n[variations.a]\nepochs = 0\n[published]\nc = 0.5\n'
+    assert told(text) == (
+        's.toml:1: only: "b" is the name of no variation of this study. They are base, a. '
+        "s.toml:3: epochs = 0 is out of range: at least 1. "
+        "s.toml:5: published.c is the name of no variation of this study."
+    )
 
 
 def test_contradictions_of_all_variations_are_told_with_their_lines() -> None:

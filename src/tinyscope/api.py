@@ -15,7 +15,7 @@ from tinyscope.evaluation.comparison import Comparison, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.inspection.inspection import Inspection, inspect
-from tinyscope.models.zoo import NAMES
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 from tinyscope.shipping.classifier import Classifier
@@ -52,7 +52,7 @@ def run(
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
-    asked = study if isinstance(study, Study) else load_study(study, choices={"model": NAMES})
+    asked = study if isinstance(study, Study) else load_study(study, judges=JUDGES)
     if seeds is not None:
         asked = replace(asked, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
     if isinstance(budget, str):
@@ -85,7 +85,7 @@ def improve(
     folder: str | Path,
     *,
     steps: int = 2,
-    data: Splits | None = None,
+    data: Splits | str | Path | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
     """Carries out the first suggestions of a finished study's report, as variations of the study.
@@ -94,15 +94,16 @@ def improve(
         folder: the study's.
         steps: at most so many, one after another; each asks anew what to suggest, and passes over
             what the data do not take.
-        data: the images, where the study was run on loaded ones.
+        data: the images, where the study was run on loaded ones; or a name or a path, where they
+            are no longer found where they were.
         listener: is told what happens.
 
     Returns:
         The study with its new variations; its summary's "improvements" say what each has brought.
 
     Raises:
-        InputError: there is nothing to suggest, or nothing of it can be trained, or there are no
-            validation images to judge by.
+        InputError: there is nothing to suggest, or nothing of it can be trained, there are no
+            validation images to judge by, or the images are not found.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyscope import __version__
-from tinyscope.errors import DataError, InputError, TinyscopeError
+from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
 from tinyscope.threads import wait_briefly
 
 if TYPE_CHECKING:
@@ -78,7 +78,18 @@ def _complain(line: str) -> None:
     print(f"Error: {line}", file=sys.stderr)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands; a name that is none is answered as any unknown name is."""
+
+    def resolve_command(self, ctx: Any, args: Any) -> Any:
+        """The command that is asked for."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise InputError(unknown("command", name, self.commands, see="tinyscope --help"))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tinyscope")
 def commands() -> None:
     """Train, compare, explain and ship small-image classifiers on the computer you have."""
@@ -175,8 +186,11 @@ def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
     show_default=True,
     help="How many, one after another.",
 )
+@click.option(
+    "--data", type=_TEXT, help="Where the study's images are, if they are no longer where it says."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def improve(folder: Path, steps: int, as_json: bool) -> None:
+def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
     """Carry out the first suggestions of the report of the finished study in FOLDER.
 
     Each is run as a variation on the same data with the same seeds, and the report is written anew
@@ -185,7 +199,7 @@ def improve(folder: Path, steps: int, as_json: bool) -> None:
     """
     from tinyscope.sweep.improve import improve
 
-    result = _watched(lambda listener: improve(folder, steps=steps, listener=listener))
+    result = _watched(lambda listener: improve(folder, steps=steps, data=data, listener=listener))
     made = result.summary["improvements"]
     if as_json:
         print(json.dumps({**result.as_dict(), "improvements": made}, indent=1))

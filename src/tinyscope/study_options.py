@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinyscope.errors import InputError, unknown
-from tinyscope.models.zoo import NAMES
+from tinyscope.errors import InputError
+from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 
@@ -31,15 +31,16 @@ def study_of(
     Raises:
         InputError: there is no such study, or an option does not fit it.
     """
-    study = load_study(name, choices={"model": NAMES})
+    study = load_study(name, judges=JUDGES)
     if seeds is not None:
         study = replace(study, seeds=_seeds(seeds))
     if data is not None:
         study = study.on(data)
     changes = dict(_setting(text) for text in settings)
-    if (model := changes.get("model", NAMES[0])) not in NAMES:
-        raise InputError(unknown("model", str(model), NAMES, see="tinyscope list models"))
     study = study.with_overrides(changes)
+    wrong = [JUDGES[key](value) for key, value in changes.items() if key in JUDGES]
+    if any(wrong):
+        raise InputError(" ".join(filter(None, wrong)))
     if only:
         study = replace(study, only=tuple(only))
     study.recipes()  # contradictions are told before anything is loaded
@@ -75,8 +76,10 @@ def _seeds(text: str) -> Any:
 def _setting(text: str) -> tuple[str, Any]:
     """A key and its value, which is read as TOML and, failing that, as text."""
     key, equals, value = text.partition("=")
-    if key.strip() in ("seeds", "data"):
-        raise InputError(f"--set does not reach {key.strip()}: --{key.strip()} does.")
+    if key.strip() == "seeds":
+        raise InputError("--set does not reach seeds: --seeds does.")
+    if key.strip() == "data":  # which demo, on the images that come along, has no option for
+        raise InputError('--set does not reach data: "tinyscope run STUDY --data D" does.')
     if not equals or not key.strip():
         raise InputError(f'--set "{text}" is not KEY=VALUE, such as --set epochs=5.')
     try:

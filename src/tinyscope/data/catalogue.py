@@ -8,7 +8,7 @@ from types import ModuleType
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.decoding import resized
 from tinyscope.data.encoded import Found
-from tinyscope.errors import InputError, nearest, unknown
+from tinyscope.errors import InputError, nearest
 
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8x8 grey, 10 classes; comes along.",
@@ -112,12 +112,24 @@ def _absent(given: str | Path, path: Path) -> str:
     if os.path.exists(path):
         return f"{path} is a file, but no .npz. Expected {_EXPECTED}."
     text = str(given)
+    beside = _possible(path.parent)
     if isinstance(given, str) and not (os.sep in text or "/" in text or path.suffix):
-        return unknown("data set", text, DATASETS, see=_SEE)
+        if guess := nearest(text, [*DATASETS, *beside]):
+            hint = f'Did you mean "{guess}"?'
+        else:
+            hint = f"Expected one of {len(DATASETS)} names, or {_EXPECTED} in {Path.cwd()}."
+        return f'Unknown data set "{text}". {hint} Run "{_SEE}" to see all {len(DATASETS)}.'
+    guess = nearest(path.name, [*beside, *DATASETS])
+    meant = guess if guess in DATASETS and guess not in beside else path.parent / (guess or "")
+    hint = f'Did you mean "{meant}"?' if guess else f"Expected {_EXPECTED}."
+    where = "" if path.is_absolute() else f" as seen from {Path.cwd()}"
+    return f'There is no "{text}"{where}. {hint} Run "{_SEE}" to see the names that need no path.'
+
+
+def _possible(folder: Path) -> list[str]:
+    """The names in a folder that could be a data set's: of folders, and of `.npz` files."""
     try:
-        beside = sorted(os.listdir(path.parent))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        return [each.name for each in entries if each.is_dir() or each.name.endswith(".npz")]
     except OSError:
-        beside = []
-    guess = nearest(path.name, beside)
-    hint = f'Did you mean "{path.parent / guess}"?' if guess else f"Expected {_EXPECTED}."
-    return f'There is no "{text}". {hint} Run "{_SEE}" to see the names that need no path.'
+        return []

@@ -19,7 +19,6 @@ is at the bottom and at the right.
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 
 import torch
@@ -28,9 +27,8 @@ from torch import nn
 from tinyscope.errors import InputError
 from tinyscope.models.bit_dropout import BitDropout
 from tinyscope.models.fast_layers import ChannelsLastFlatten, Conv2dSame
+from tinyscope.models.layer_lines import Layer, order_fault, place_of, read_layer
 from tinyscope.models.max_pool import MaxPool2x2
-
-_COUNT = "([1-9][0-9]{0,4})"
 
 
 class LayerStack(nn.Sequential):
@@ -67,8 +65,10 @@ def _stacked(layers: Sequence[str], shape: tuple[int, ...], classes: int) -> lis
     """The modules of all lines for an input of that shape, and the dense layer of the classes."""
     built: list[nn.Module] = []
     for number, line in enumerate(layers, start=1):
-        where = f'layer {number} ("{line}")'
-        modules = _layer(line, shape, where)
+        layer, where = read_layer(line, number), place_of(line, number)
+        if fault := order_fault(layer, where, image=len(shape) == 3):
+            raise InputError(fault)
+        modules = _modules(layer, shape)
         shape = _shape_after(modules, shape, where)
         built += modules
     if len(shape) != 1:
@@ -80,61 +80,28 @@ def _stacked(layers: Sequence[str], shape: tuple[int, ...], classes: int) -> lis
     return _pool_before_relu(built)
 
 
-def _layer(line: str, shape: tuple[int, ...], where: str) -> list[nn.Module]:
-    """The modules of one line."""
-    text = " ".join(line.split())
-    if match := re.fullmatch(
-        rf"conv {_COUNT} {_COUNT}x{_COUNT}(?: stride {_COUNT})? (same|valid)( batchnorm)?( relu)?",
-        text,
-    ):
-        _needs_image(shape, where)
-        out, kernel, kernel_width, stride = (int(part or 1) for part in match.groups()[:4])
-        if kernel != kernel_width:
-            raise InputError(f"{where}: a kernel is as high as it is wide.")
-        bias = match[6] is None
-        modules: list[nn.Module] = [
-            Conv2dSame(shape[0], out, kernel, stride, bias=bias)
-            if match[5] == "same"
-            else nn.Conv2d(shape[0], out, kernel, stride, bias=bias)
-        ]
-        modules += [nn.BatchNorm2d(out)] * (not bias)
-        return modules + [nn.ReLU()] * bool(match[7])
-    if match := re.fullmatch(rf"dense {_COUNT}( batchnorm)?( relu)?", text):
-        if len(shape) != 1:
-            raise InputError(f'{where}: "flatten" or "globalpool" has to come before it.')
-        out, bias = int(match[1]), match[2] is None
-        modules = [nn.Linear(shape[0], out, bias=bias)]
-        modules += [nn.BatchNorm1d(out)] * (not bias)
-        return modules + [nn.ReLU()] * bool(match[3])
-    if match := re.fullmatch(rf"(maxpool|avgpool) {_COUNT}", text):
-        _needs_image(shape, where)
-        side = int(match[2])
-        if match[1] == "avgpool":
-            return [nn.AvgPool2d(side)]
-        return [MaxPool2x2() if side == 2 else nn.MaxPool2d(side)]
-    if match := re.fullmatch(r"dropout (0?\.[0-9]+)", text):
-        if float(match[1]) > 0.99:
-            raise InputError(f"{where}: at most 0.99 of the values can be dropped.")
-        return [BitDropout(float(match[1]))]
-    if text == "globalpool":
-        _needs_image(shape, where)
+def _modules(layer: Layer, shape: tuple[int, ...]) -> list[nn.Module]:
+    """The modules of one line for an input of that shape."""
+    kind, size, bias = layer.kind, layer.size, not layer.batchnorm
+    after = [nn.ReLU()] * layer.relu
+    if kind == "conv":
+        convolution = Conv2dSame if layer.padding == "same" else nn.Conv2d
+        modules = [convolution(shape[0], size, layer.kernel, layer.stride, bias=bias)]
+        return [*modules, *[nn.BatchNorm2d(size)] * layer.batchnorm, *after]
+    if kind == "dense":
+        norms = [nn.BatchNorm1d(size)] * layer.batchnorm
+        return [nn.Linear(shape[0], size, bias=bias), *norms, *after]
+    if kind == "maxpool":
+        return [MaxPool2x2() if size == 2 else nn.MaxPool2d(size)]
+    if kind == "avgpool":
+        return [nn.AvgPool2d(size)]
+    if kind == "dropout":
+        return [BitDropout(layer.rate)]
+    if kind == "globalpool":
         return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    if text == "batchnorm":
+    if kind == "batchnorm":
         return [nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])]
-    if text == "relu":
-        return [nn.ReLU()]
-    if text == "flatten":
-        return [ChannelsLastFlatten()]
-    raise InputError(
-        f"{where} is no layer. Expected one of: conv 32 3x3 [stride 2] same|valid [batchnorm] "
-        "[relu], dense 512 [batchnorm] [relu], maxpool 2, avgpool 2, globalpool, batchnorm, relu, "
-        "dropout 0.25, flatten."
-    )
-
-
-def _needs_image(shape: tuple[int, ...], where: str) -> None:
-    if len(shape) != 3:
-        raise InputError(f"{where} needs an image, but the layers before it flatten it.")
+    return [nn.ReLU() if kind == "relu" else ChannelsLastFlatten()]
 
 
 def _shape_after(

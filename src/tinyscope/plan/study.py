@@ -42,7 +42,8 @@ class Study:
     question: str = ""
     """What the study is to find out."""
     data: str = "digits"
-    """A name of `tinyscope list datasets`, or a path."""
+    """A name of `tinyscope list datasets`, or a path; relative ones, here and below, are seen from
+    the folder that the study is run in, not from its file."""
     recipe: str = "plain"
     """The base, a name of `tinyscope list recipes`."""
     variations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

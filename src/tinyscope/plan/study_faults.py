@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from tinyscope.errors import nearest, unknown
@@ -18,8 +18,9 @@ Place = tuple[str, ...]
 Fault = tuple[Place, str]
 """Where, and what, as a sentence."""
 
-Choices = Mapping[str, Collection[str]]
-"""Recipe keys with the values that exist, as `{"model": names}`; plan itself knows no models."""
+Judges = Mapping[str, Callable[[Any], str | None]]
+"""By recipe key: what is wrong with a value of the right type, as a sentence, or None. They are
+given, as `models.recipe_faults.JUDGES`: plan itself knows no models and no layers."""
 
 _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "question": (str, "a text"),
@@ -49,14 +50,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=,+-]{0,79}")
 _LONGEST_POINT = 160  # a run's folder bears its variation's name, and more
 
 
-def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> list[Fault]:
+def study_faults(values: Mapping[str, Any], judges: Judges | None = None) -> list[Fault]:
     """Every fault of a study's single values and names.
 
     Whether the keys of one variation fit one another is for `Study.contradictions`.
 
     Args:
         values: the study as TOML gives it.
-        choices: recipe keys with the values that exist.
+        judges: of recipe keys that plan cannot judge alone.
     """
     found: list[Fault] = []
     for key, value in values.items():
@@ -76,25 +77,39 @@ def study_faults(values: Mapping[str, Any], choices: Choices | None = None) -> l
             found.append(((key,), f"{key} is not a table."))
             tables[key] = {}
     has_base = values.get("base") is not False
-    of_variations = list(_variation_faults(tables["variations"], choices or {}, has_base=has_base))
-    of_variations += _key_faults(("overrides",), tables["overrides"], choices or {})
-    of_variations += _grid_faults(tables["grid"], choices or {})
-    names = None
-    if not of_variations:
+    found += _variation_faults(tables["variations"], judges or {}, has_base=has_base)
+    found += _key_faults(("overrides",), tables["overrides"], judges or {})
+    found += _grid_faults(tables["grid"], judges or {})
+    names = variation_names(values, found)
+    if names is not None:
         points = grid_points(tables["grid"])
-        names = [*["base"] * has_base, *tables["variations"], *points]
-        of_variations += [
+        found += [
             (("variations", name), f'"{name}" is the name of a point of the grid; choose another.')
             for name in tables["variations"]
             if name in points
         ]
-        of_variations += _start_faults(tables["variations"], names)
-    found += of_variations
+        found += _start_faults(tables["variations"], names)
     found += _only_faults(values.get("only", ()), names)
     found += _published_faults(tables["published"], names)
     if values.get("base") is False and not tables["variations"] and not tables["grid"]:
         found.append((("base",), "base = false leaves nothing to run."))
     return found
+
+
+def variation_names(values: Mapping[str, Any], found: Collection[Fault]) -> list[str] | None:
+    """The names of all variations of a study, which their own faults do not hide.
+
+    Args:
+        values: the study as TOML gives it.
+        found: its faults.
+
+    Returns:
+        None where the faults leave open which variations there are.
+    """
+    if any(place[0] == "grid" or place == ("variations",) for place, _ in found):
+        return None
+    base = ["base"] * (values.get("base") is not False)
+    return [*base, *values.get("variations", {}), *grid_points(values.get("grid", {}))]
 
 
 def _unknown_key(key: str) -> str:
@@ -137,7 +152,7 @@ def _seed_faults(seeds: Any) -> Iterator[Fault]:
 
 
 def _variation_faults(
-    variations: Mapping[str, Any], choices: Choices, *, has_base: bool
+    variations: Mapping[str, Any], judges: Judges, *, has_base: bool
 ) -> Iterator[Fault]:
     for name, body in variations.items():
         place = ("variations", name)
@@ -158,7 +173,7 @@ def _variation_faults(
             elif key == "recipe" and value not in RECIPES:
                 yield (*place, key), _unknown_recipe(value)
         others = {key: value for key, value in body.items() if key not in own}
-        yield from _key_faults(place, others, choices)
+        yield from _key_faults(place, others, judges)
 
 
 def _names_point(name: str) -> bool:
@@ -167,17 +182,22 @@ def _names_point(name: str) -> bool:
     return bool(separator) and first in KEYS and len(name) <= _LONGEST_POINT
 
 
-def _key_faults(place: Place, body: Mapping[str, Any], choices: Choices) -> Iterator[Fault]:
+def _key_faults(place: Place, body: Mapping[str, Any], judges: Judges) -> Iterator[Fault]:
     for key, value in body.items():
-        if text := _value_fault(key, value, choices):
+        if text := _value_fault(key, value):
             yield (*place, key), text
+        elif text := _judged(key, value, judges):
+            whose = f'variation "{place[1]}": ' if place[0] == "variations" else ""
+            yield (*place, key), f"{whose}{text}"
 
 
-def _start_faults(
-    variations: Mapping[str, Mapping[str, Any]], names: Collection[str]
-) -> Iterator[Fault]:
-    """Faults of where variations start from, all of which are texts."""
-    starts = {name: body["start_from"] for name, body in variations.items() if "start_from" in body}
+def _start_faults(variations: Mapping[str, Any], names: Collection[str]) -> Iterator[Fault]:
+    """Faults of where variations start from, as far as that is a text."""
+    starts = {
+        name: body["start_from"]
+        for name, body in variations.items()
+        if isinstance(body, Mapping) and isinstance(body.get("start_from"), str)
+    }
     told: set[str] = set()
     for name, start in starts.items():
         place = ("variations", name, "start_from")
@@ -192,20 +212,21 @@ def _start_faults(
             yield place, f"start_from goes round in a circle: {circle}."
 
 
-def _value_fault(key: str, value: Any, choices: Choices) -> str | None:
+def _value_fault(key: str, value: Any) -> str | None:
     if key in VARIATION_KEYS:
         return f"{key} is no recipe key; it stands below [variations.NAME]."
-    text = fault_of(key, value)
-    if text is None and key in choices and value not in choices[key]:
-        return unknown(key, value, choices[key], see=f"tinyscope list {key}s")
-    return text
+    return fault_of(key, value)
 
 
-def _grid_faults(grid: Mapping[str, Any], choices: Choices) -> list[Fault]:
+def _judged(key: str, value: Any, judges: Judges) -> str | None:
+    return judges[key](value) if key in judges else None
+
+
+def _grid_faults(grid: Mapping[str, Any], judges: Judges) -> list[Fault]:
     """At most one fault a key; where there is none, what is wrong with the combinations."""
     found: list[Fault] = []
     for key, values in grid.items():
-        if text := _axis_fault(key, values, choices):
+        if text := _axis_fault(key, values, judges):
             found.append((("grid", key), text))
     if found:
         return found
@@ -219,14 +240,16 @@ def _grid_faults(grid: Mapping[str, Any], choices: Choices) -> list[Fault]:
     return []
 
 
-def _axis_fault(key: str, values: Any, choices: Choices) -> str | None:
+def _axis_fault(key: str, values: Any, judges: Judges) -> str | None:
     if not isinstance(values, (list, tuple)) or not values:
         return f"grid.{key} is not a list of values."
     for number, value in enumerate(values):
-        if text := _value_fault(key, value, choices):
+        if text := _value_fault(key, value):
             return text
         if isinstance(value, (list, tuple)):
             return f"grid.{key} holds lists; write such values below [variations.NAME]."
+        if text := _judged(key, value, judges):
+            return text
         if value in values[:number]:
             return f"grid.{key} holds {spelled(value)} twice."
     return None

@@ -2,14 +2,22 @@
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tinyscope.errors import InputError, nearest, unknown
+from tinyscope.plan.published_figures import with_tables
 from tinyscope.plan.study import Study
-from tinyscope.plan.study_faults import Choices, Place, study_faults
+from tinyscope.plan.study_faults import (
+    Fault,
+    Judges,
+    Place,
+    grid_points,
+    study_faults,
+    variation_names,
+)
 
 
 def built_in() -> dict[str, str]:
@@ -20,12 +28,12 @@ def built_in() -> dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> Study:
+def load_study(name_or_path: str | Path, *, judges: Judges | None = None) -> Study:
     """The built-in study of that name, or the one in that `.toml` file.
 
     Args:
         name_or_path: "quickstart", or "my-study.toml".
-        choices: recipe keys with the values that exist; plan itself knows no models.
+        judges: of models and layers; without, these are not judged.
 
     Raises:
         InputError: there is no such study, or its file has faults; all are named with their lines.
@@ -33,7 +41,7 @@ def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> S
     given = str(name_or_path)
     texts = built_in()
     if given in texts:
-        return parse(texts[given], name=given, file=f"{given}.toml", choices=choices)
+        return parse(texts[given], name=given, file=f"{given}.toml", judges=judges)
     path = Path(given)
     if path.suffix != ".toml":
         known = unknown("study", given, texts, see="tinyscope list studies")
@@ -45,7 +53,7 @@ def load_study(name_or_path: str | Path, *, choices: Choices | None = None) -> S
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{given} cannot be read as UTF-8 text: {error}.") from None
-    return parse(text, name=path.stem, file=given, choices=choices)
+    return parse(text, name=path.stem, file=given, judges=judges)
 
 
 def _no_file(path: Path) -> str:
@@ -54,6 +62,8 @@ def _no_file(path: Path) -> str:
     beside = [each.name for each in path.parent.glob("*.toml")]
     guess = nearest(path.name, beside)
     hint = f"Did you mean {path.with_name(guess)}? " if guess else ""
+    if path.stem in built_in():
+        hint = f'Did you mean "{path.stem}", which comes along? '
     see = 'Run "tinyscope list studies" to see those that come along.'
     return f"There is no study file {path}. {hint}{see}"
 
@@ -63,7 +73,7 @@ def parse(
     *,
     name: str,
     file: str,
-    choices: Choices | None = None,
+    judges: Judges | None = None,
 ) -> Study:
     """The study that a TOML text spells.
 
@@ -71,10 +81,12 @@ def parse(
         text: the file's content.
         name: of the study.
         file: how messages call the file.
-        choices: as for `load_study`.
+        judges: as for `load_study`.
 
     Raises:
-        InputError: the text is not TOML, or has faults; all are named with their lines.
+        InputError: the text is not TOML, or has faults; all are named with their lines. Keys of a
+            variation that do not fit one another are told once its own values are sound, whatever
+            is wrong elsewhere.
     """
     try:
         values: dict[str, Any] = tomllib.loads(text)
@@ -82,19 +94,65 @@ def parse(
         raise InputError(f"{file} is not TOML: {error}.") from None
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
         raise InputError(f"{file} is no study file: {error}.") from None
-    found = study_faults(values, choices)
-    if not found:
-        study = Study(name=name, **values)
-        found = study.contradictions()
-        try:
-            study.published_figures()  # or a table's fault would be told after all the training
-        except InputError as error:
-            found.append((("published_tables",), str(error)))
+    found = study_faults(values, judges)
+    sound = _sound_part(values, found)
+    found += _table_faults(values, found)
+    found += [] if sound is None else Study(name=name, **sound).contradictions()
     if found:
         lines = _line_numbers(text)
         told = sorted((_line(lines, place), text) for place, text in found)
         raise InputError(" ".join(f"{file}:{line}: {text}" for line, text in told))
-    return study
+    return Study(name=name, **values)
+
+
+def _sound_part(values: Mapping[str, Any], found: Collection[Fault]) -> dict[str, Any] | None:
+    """What of a study can be searched for contradictions, given what is wrong with the rest.
+
+    Returns:
+        The keys of a study with those variations whose recipes no fault could change; None where
+        there are none.
+    """
+    wrong = {place[0] for place, _ in found if place[0] != "variations" or len(place) == 1}
+    if "overrides" in wrong:  # they are part of every recipe
+        return None
+    below = [place[1:] for place, _ in found if place[0] == "variations" and place[1:]]
+    spoilt = {name for name, *key in below if key != ["start_from"]}
+    astray = {name for name, *key in below if key == ["start_from"]}
+    known = "recipe" not in wrong
+    bodies = {} if "variations" in wrong else values.get("variations", {})
+    bodies = {
+        name: body
+        for name, body in bodies.items()
+        if name not in spoilt and (known or "recipe" in body)
+    }
+    base = known and values.get("base") is not False
+    grid = values.get("grid", {}) if known and "grid" not in wrong else {}
+    names = {*["base"] * base, *bodies, *grid_points(grid)}
+    variations = {
+        name: {
+            key: value
+            for key, value in body.items()
+            if key != "start_from" or (value in names and name not in astray)
+        }
+        for name, body in bodies.items()
+    }
+    others = ("recipe", "validation", "overrides")
+    kept = {key: values[key] for key in others if key in values and key not in wrong}
+    return {**kept, "base": base, "variations": variations, "grid": grid} if names else None
+
+
+def _table_faults(values: Mapping[str, Any], found: Collection[Fault]) -> list[Fault]:
+    """What is wrong with published tables, which else would be told after all the training."""
+    names = variation_names(values, found)
+    if names is None or {place[0] for place, _ in found} & {"published", "published_tables"}:
+        return []
+    try:
+        with_tables(
+            values.get("published", {}), values.get("published_tables", ""), variations=names
+        )
+    except InputError as error:
+        return [(("published_tables",), str(error))]
+    return []
 
 
 def _line_numbers(text: str) -> dict[Place, int]:

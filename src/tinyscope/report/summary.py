@@ -53,6 +53,7 @@ def summarise(
     recipes_changed: Mapping[str, dict[str, Any]],
     test_came_with_data: bool,
     cut_to_budget: str = "",
+    run_in: str = "",
     validation_came_with_data: bool = False,
     reviewed: ReviewCounts = NOT_REVIEWED,
     inspection: Mapping[str, Any] | None = None,
@@ -65,6 +66,7 @@ def summarise(
         splits: the images that the runs were trained and evaluated on.
         recipes_changed: for each variation, the recipe keys that differ from the base.
         cut_to_budget: what a time budget has taken from the study, for people; empty for nothing.
+        run_in: the folder that the study's paths are relative to, as seen from the study's own.
         validation_came_with_data: whether the validation split is the source's own and not cut from
             it here.
         test_came_with_data: whether the test split is.
@@ -119,6 +121,7 @@ def summarise(
         "published_source": study.published_source,
         "toml": study.as_toml(),
         "cut_to_budget": cut_to_budget,
+        "run_in": run_in,
         "left_out": list(study.left_out()),
         "validation_came_with_data": validation_came_with_data,
     }

@@ -289,7 +289,8 @@ def load_classifier(path: str | Path) -> Classifier:
     if not os.path.isfile(folder / "model.json"):
         raise InputError(
             f"{path} holds no model. Expected a model folder, a finished run's folder or a "
-            'finished study\'s folder. Run "tinyscope list runs" to see all runs below this folder.'
+            'finished study\'s folder. Run "tinyscope list runs FOLDER" to see all runs below a '
+            "folder."
         )
     try:
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))

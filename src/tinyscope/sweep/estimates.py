@@ -204,7 +204,7 @@ def fit_to_budget(
         else f"{share:.0%} of the epochs of its {several}"
     )
     raise InputError(
-        f"A budget of {budget:.0f} s is too short for this study: {what}, with its answers, takes "
+        f"A budget of {budget:g} s is too short for this study: {what}, with its answers, takes "
         f"about {math.ceil(seconds(share, first, 1) / _RESERVE)} s here."
     )
 

@@ -1,11 +1,13 @@
 """Carries out the first suggestions of a finished study, and says what each has brought."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tinyscope.data.catalogue import DATASETS
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import DataError, InputError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
@@ -31,7 +33,7 @@ def improve(
     folder: Path,
     *,
     steps: int = 2,
-    data: Splits | None = None,
+    data: Splits | str | Path | None = None,
     listener: Listener | None = None,
 ) -> StudyResult:
     """Takes the first suggestion of a study's report, runs it as a variation; then the next.
@@ -55,12 +57,14 @@ def improve(
     Args:
         folder: of a finished study. Asked again after an interruption, the same step goes on.
         steps: at most so many, one after another.
-        data: the images, where the study was run on some that have no name or path.
+        data: the images, or their name or path, where the study cannot find them by itself: those
+            of no name or path, and those that were moved. Relative paths of the study are seen from
+            where it was run.
         listener: is told what happens.
 
     Raises:
-        InputError: there is nothing to suggest, or nothing of it can be trained, or there are no
-            validation images to judge by.
+        InputError: there is nothing to suggest, or nothing of it can be trained, there are no
+            validation images to judge by, or the images are not found.
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """
@@ -87,7 +91,10 @@ def improve(
 
 
 def _first_that_fits(
-    before: StudyResult, found: list[dict[str, Any]], data: Splits | None, listener: Listener
+    before: StudyResult,
+    found: list[dict[str, Any]],
+    data: Splits | str | Path | None,
+    listener: Listener,
 ) -> tuple[StudyResult | None, str]:
     """The study with the first suggestion that is not refused; None, and why the last one was."""
     refused = ""
@@ -105,7 +112,10 @@ class _RefusedError(Exception):
 
 
 def _step(
-    before: StudyResult, suggestion: dict[str, Any], data: Splits | None, listener: Listener
+    before: StudyResult,
+    suggestion: dict[str, Any],
+    data: Splits | str | Path | None,
+    listener: Listener,
 ) -> StudyResult:
     """The study with a suggestion carried out.
 
@@ -117,6 +127,12 @@ def _step(
     numbers = [int(match[1]) for name in names if (match := re.fullmatch(r"improved-(\d+)", name))]
     name = f"improved-{max(numbers, default=0) + 1}"
     asked = _study(before)
+    if run_in := summary["study"].get("run_in"):  # which earlier versions did not write
+        asked = _seen_from_here(asked, before.folder / run_in)
+    if isinstance(data, (str, Path)):
+        asked, data = replace(asked, data=str(data)), None
+    elif data is None:
+        _refuse_unfound(asked, before.folder)
     try:
         study = _with_variation(asked, summary, name, suggestion)
     except InputError as error:
@@ -157,6 +173,39 @@ def _study(result: StudyResult) -> Study:
     """The study that the summary is of; `study.toml` may be that of an interrupted later one."""
     about = result.summary["study"]
     return parse(about["toml"], name=about["name"], file=str(result.folder / "study.toml"))
+
+
+def _seen_from_here(study: Study, run_in: Path) -> Study:
+    """The study with its paths as the current folder has them, where it was run in another one."""
+
+    def seen(text: str) -> str:
+        path = os.path.expanduser(text)
+        there = os.path.join(run_in, path)
+        if not text or not os.path.exists(there):
+            return text
+        same = os.path.exists(path) and os.path.samefile(path, there)
+        return text if same else _relative(there)
+
+    data = study.data if study.data in DATASETS else seen(study.data)
+    return replace(study, data=data, review=seen(study.review))
+
+
+def _relative(path: str) -> str:
+    """The path from the current folder, spelled so that it is no name of a data set."""
+    try:
+        seen = Path(os.path.relpath(path)).as_posix()
+        return seen if seen.startswith("../") else f"./{seen}"
+    except ValueError:  # another drive
+        return path
+
+
+def _refuse_unfound(study: Study, folder: Path) -> None:
+    if study.data not in DATASETS and not os.path.exists(os.path.expanduser(study.data)):
+        raise InputError(
+            f'The study in {folder} was run on "{study.data}", which is neither the name of a data '
+            f"set nor found from {Path.cwd()}. Give its images: --data PATH, or data=... in "
+            "Python, a path or loaded images."
+        )
 
 
 def _with_variation(

@@ -1,5 +1,6 @@
 """Works through a study's missing runs on this machine, one after another, and reports."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -195,6 +196,7 @@ def _report(
     inspection: Inspection,
 ) -> StudyResult:
     """Writes the summary, the page and the recommended model of a finished study."""
+    folder = planned.folder
     summary = summarise(
         planned.study,
         planned.runs,
@@ -205,10 +207,18 @@ def _report(
         cut_to_budget=cut,
         reviewed=reviewed,
         inspection=inspection.summary,
+        run_in=_current_folder(folder),
     )
-    folder = planned.folder
     write_json(folder / "summary.json", summary)
     write_report(summary, folder / "report.html")
     chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
     copy_model(chosen.folder, folder / "model")
     return StudyResult(folder, summary)
+
+
+def _current_folder(seen_from: Path) -> str:
+    """The current folder, relative where it can be: both may be moved together, or sent away."""
+    try:
+        return Path(os.path.relpath(Path.cwd(), seen_from)).as_posix()
+    except ValueError:  # another drive
+        return str(Path.cwd())

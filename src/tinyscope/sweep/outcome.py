@@ -100,7 +100,8 @@ def read_study(folder: Path) -> StudyResult:
     if not _is_there(path):
         raise StorageError(
             f"There is no finished study in {folder}: expected a summary.json, which a study "
-            'writes once all its runs are finished. "tinyscope list runs" shows what there is.'
+            'writes once all its runs are finished. "tinyscope list runs FOLDER" shows what is '
+            "there."
         )
     summary = read_json(path)
     version = summary.get("format")

@@ -1,6 +1,7 @@
 """What a study has to run: every variation with every seed, each with its identity and folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def plan_runs(
     for variation in sorted(resolved, key=study.ancestors):
         recipe = resolved[variation]
         own = beginning(recipe, data, backbones)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _told_of(variation):
             network, _ = own.network()
         parameters = sum(each.numel() for each in network.parameters())
         weights = {name: tuple(each.shape) for name, each in network.state_dict().items()}
@@ -125,6 +126,15 @@ def plan_runs(
             )
     in_order = [runs[variation, seed] for variation in resolved for seed in study.seeds]
     return Planned(study, data, folder, resolved, tuple(in_order), beginnings)
+
+
+@contextmanager
+def _told_of(variation: str) -> Iterator[None]:
+    """Names the variation in what keeps its network from being built: models know none."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f'variation "{variation}": {error}') from None
 
 
 def _refuse_equal(recipes: Mapping[str, Recipe], starts: Mapping[str, str]) -> None:

@@ -24,8 +24,10 @@ MAY_IMPORT = {
     **dict.fromkeys(("training", "features", "report", "shipping"), MIDDLE),
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
+    "command_parameters": set(),
     **dict.fromkeys(("api", "console", "listings", "study_options"), BELOW_TOP),
-    "cli": BELOW_TOP | {"api", "console", "listings", "study_options", "threads"},
+    "cli": BELOW_TOP
+    | {"api", "command_parameters", "console", "listings", "study_options", "threads"},
     "__init__": BELOW_TOP | {"api"},
 }
 """For every package and every file at the top, what it may import beside itself."""

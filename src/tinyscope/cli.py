@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyscope import __version__
+from tinyscope.command_parameters import PATH, TEXT, study_options
 from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
 from tinyscope.threads import wait_briefly
 
@@ -22,30 +23,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _RESUMED = (["run"], ["demo"], ["improve"])
-
-
-class _Text(click.ParamType):
-    """Text that says something: an empty one is a shell's variable that was never set."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The text as it is."""
-        if value == "":
-            self.fail("it is empty", param, ctx)
-        return value
-
-
-class _PathText(click.Path):
-    """A path; an empty one is refused, which would stand for the current folder."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The path."""
-        return super().convert(_TEXT.convert(value, param, ctx), param, ctx)
-
-
-_TEXT = _Text()
-_PATH = _PathText(path_type=Path)
 
 
 def main() -> None:
@@ -95,38 +72,10 @@ def commands() -> None:
     """Train, compare, explain and ship small-image classifiers on the computer you have."""
 
 
-def _study_options(function: Any) -> Any:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
-        click.option(
-            "--out",
-            type=_PATH,
-            help="The study's folder  [default: tinyscope-runs/STUDY]",
-        ),
-        click.option("--budget", type=_TEXT, help="Cut the study to this time, about: 90s, 10m."),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="A recipe key for every variation, or validation, size, split_seed, review, base.",
-        ),
-        click.option(
-            "--only",
-            multiple=True,
-            metavar="VARIATION",
-            help="Run this variation of the study; again for several.",
-        ),
-        click.option("--seeds", help="How many seeds, or which: 3, or 0,5,7."),
-    ):
-        function = option(function)
-    return function
-
-
 @commands.command()
 @click.argument("study")
-@click.option("--data", type=_TEXT, help="A data set's name or path, instead of the study's own.")
-@_study_options
+@click.option("--data", type=TEXT, help="A data set's name or path, instead of the study's own.")
+@study_options
 def run(study: str, data: str | None, **options: Any) -> None:
     """Train and compare what STUDY asks for, and write the report.
 
@@ -137,7 +86,7 @@ def run(study: str, data: str | None, **options: Any) -> None:
 
 
 @commands.command()
-@_study_options
+@study_options
 def demo(**options: Any) -> None:
     """Run the study "demo" on the handwritten digits that come along."""
     _run("demo", None, **options)
@@ -178,7 +127,7 @@ def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
 
 
 @commands.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -187,7 +136,7 @@ def _watched(work: "Callable[[Listener], StudyResult]") -> "StudyResult":
     help="How many, one after another.",
 )
 @click.option(
-    "--data", type=_TEXT, help="Where the study's images are, if they are no longer where it says."
+    "--data", type=TEXT, help="Where the study's images are, if they are no longer where it says."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
@@ -228,16 +177,16 @@ def _print_result(result: "StudyResult") -> None:
 
 
 @commands.command()
-@click.argument("data", type=_TEXT)
+@click.argument("data", type=TEXT)
 @click.option(
     "--out",
-    type=_PATH,
+    type=PATH,
     help="The folder of the page and the contact sheets  [default: tinyscope-data/DATA]",
 )
 @click.option(
     "--write-review",
     "review",
-    type=_PATH,
+    type=PATH,
     help="Also list what could be excluded or relabelled in a table that can be edited (.csv).",
 )
 @click.option("--size", type=int, help="The side in pixels that images are brought to.")
@@ -296,7 +245,7 @@ def data(
     "kind",
     type=click.Choice(["studies", "recipes", "models", "backbones", "datasets", "checks", "runs"]),
 )
-@click.argument("folder", required=False, type=_PATH)
+@click.argument("folder", required=False, type=PATH)
 def list_(kind: str, folder: Path | None) -> None:
     """List studies, recipes, models, backbones, datasets, checks, or the runs below FOLDER."""
     from tinyscope import listings
@@ -308,8 +257,8 @@ def list_(kind: str, folder: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("folder", type=_PATH)
-@click.option("-o", "output", type=_PATH, help="Where to write the page.")
+@click.argument("folder", type=PATH)
+@click.option("-o", "output", type=PATH, help="Where to write the page.")
 def report(folder: Path, output: Path | None) -> None:
     """Write the report page of the finished study in FOLDER anew."""
     from tinyscope.sweep.outcome import read_study
@@ -319,8 +268,8 @@ def report(folder: Path, output: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("model", type=_PATH)
-@click.argument("images", nargs=-1, required=True, type=_TEXT)
+@click.argument("model", type=PATH)
+@click.argument("images", nargs=-1, required=True, type=TEXT)
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -329,9 +278,9 @@ def report(folder: Path, output: Path | None) -> None:
     help="Classes to name for each image.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
-@click.option("--csv", type=_PATH, metavar="F", help="Write a table with a row for each image.")
-@click.option("--parquet", type=_PATH, metavar="F", help="Write the same table as parquet.")
-@click.option("--kaggle", type=_PATH, metavar="F", help="Write a Kaggle submission: id,label.")
+@click.option("--csv", type=PATH, metavar="F", help="Write a table with a row for each image.")
+@click.option("--parquet", type=PATH, metavar="F", help="Write the same table as parquet.")
+@click.option("--kaggle", type=PATH, metavar="F", help="Write a Kaggle submission: id,label.")
 @click.option(
     "--kaggle-columns", "columns", metavar="ID,LABEL", help="Its headings  [default: id,label]"
 )

@@ -160,7 +160,7 @@ def _step(
         after = run_study(study, data, out=folder, listener=heard)
     except InputError as error:
         if heard.planning:
-            raise _RefusedError(str(error)) from None
+            raise _RefusedError(str(error).removeprefix(f'variation "{name}": ')) from None
         raise
     after.summary["study"]["cut_to_budget"] = summary["study"]["cut_to_budget"]
     after.summary["improvements"] = [_judged(after, step) for step in steps]

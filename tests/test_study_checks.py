@@ -15,6 +15,7 @@ from summary_world import (
 )
 
 from tinyscope.inspection.checks import CHECKS
+from tinyscope.report.answer_checks import QUICK_ACCURACY
 from tinyscope.report.curves import learnt
 from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.summary import summarise
@@ -121,8 +122,37 @@ def test_a_network_that_knows_no_more_than_chance_has_nothing_by_heart():
     assert rises(0.115, 0.1)
     assert not rises(0.09, 0.1, model="whitened-cnn", hardest_share=0.5, proxy_widths=(8,))
     largest = variation(history=curve([0.4] * 8, [0.4] * 8, loss=RISING))
-    largest["validation"]["confusion"][3][3] = 2_000
+    largest["validation"]["confusion"] = always_third(2_000, others=333)
     assert outcome("TS101", largest) == "clear"
+
+
+def always_third(labelled: int, *, others: int) -> list[list[int]]:
+    """Every image is called the third of ten classes, whatever it is labelled."""
+    return [
+        [(labelled if row == 3 else others) * (column == 3) for column in range(10)]
+        for row in range(10)
+    ]
+
+
+def test_a_network_that_only_guesses_has_learnt_nothing():
+    calm = [2.3] * 8
+    assert outcome("TS113", variation(history=curve([0.1] * 8, [0.1] * 8, loss=calm))) == ["base"]
+    assert outcome("TS113", variation(history=curve([0.1] * 8, [0.115] * 8, loss=calm))) == "clear"
+    assert outcome("TS113", variation(history=curve([0.6] * 8, [0.1] * 8, loss=calm))) == "clear"
+    guesses = variation(history=curve([0.1] * 8, [0.1] * 8, loss=calm))
+    assert outcome("TS105", guesses) == "clear"
+    assert outcome("TS105", variation(history=curve([0.2] * 8, [0.2] * 8, loss=calm))) == ["base"]
+
+
+def test_naming_the_largest_class_always_is_no_more_than_guessing():
+    """And who knows small classes too may know no more images than that, and has learnt."""
+    one = variation(history=curve([0.4] * 8, [0.4] * 8, loss=[2.3] * 8))
+    one["validation"]["confusion"] = always_third(2_000, others=333)
+    assert outcome("TS113", one) == ["base"]
+    for row in range(10):
+        images = sum(one["validation"]["confusion"][row])
+        one["validation"]["confusion"][row] = [images // 10] * 10
+    assert outcome("TS113", one) == "clear"
 
 
 def test_with_early_stopping_the_epoch_whose_weights_are_kept_is_judged():
@@ -367,7 +397,9 @@ def test_no_second_look_is_asked_of_a_model_whose_mirrored_images_do_harm():
 
 def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():
     behind = variation(history=OVERFIT)
-    assert outcome("TS112", behind, variation("b", history=curve([0.9], [0.898]))) == ["base"]
+    assert outcome(
+        "TS112", behind, variation("b", history=curve([0.9], [QUICK_ACCURACY - 0.009]))
+    ) == ["base"]
     assert outcome("TS112", behind, classes=[*"abcdefghij"]) == (
         "because the recipes that come along were measured on all of CIFAR-10"
     )

@@ -146,9 +146,9 @@ def _accurate(**choices: Any) -> Recipe:
 
 
 def accurate() -> Recipe:
-    """A wide whitened CNN with shortcuts in 14 epochs: six times the arithmetic of `standard`.
+    """A wide whitened CNN with shortcuts in 14 epochs: five to six times the work of `standard`.
 
-    1.16 PFLOP of training on 50,000 images of 32x32. What was tried at this cost stands in
+    1.15 PFLOP of training on 50,000 images of 32x32. What was tried at this cost stands in
     `docs/experiments.md`. See `sprint` for where its figures stand. A third convolution in each
     group, with a shortcut, cut-out squares and the choice of harder images are in Jordan's recipe
     for 96% too (arXiv 2404.00498 and its code); smaller images first and Muon are not.
@@ -181,7 +181,7 @@ def many_classes() -> Recipe:
 def many_classes_accurate() -> Recipe:
     """With shortcuts and a wider last group, in 15 epochs: for a hundred classes or so.
 
-    1.16 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand, on
+    1.15 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand, on
     CIFAR-100.
     """
     return _accurate(widths=(96, 384, 512), epochs=15, batch_size=1000)

@@ -80,11 +80,25 @@ def overfits(variation: Mapping[str, Any], seen: Learnt) -> bool:
 
 
 def _above_chance(variation: Mapping[str, Any], seen: Learnt) -> bool:
-    """Whether more images are known than by naming the largest class always, and by luck."""
+    """Whether more is known than by luck, of the training or of the validation images.
+
+    Of the training images more than by naming the largest class always; of the validation images
+    more than answers would by luck that name each class as often (Cohen 1960): who knows small
+    classes may know fewer images than who names the largest one.
+    """
+    confusion = variation["validation"]["confusion"]
     images = variation["validation"]["images"]
-    largest = max(map(sum, variation["validation"]["confusion"])) / images
-    luck = Z95 * math.sqrt(largest * (1 - largest) / images)
-    return max(seen.train_accuracy, seen.val_accuracy) > largest + luck
+    total = sum(map(sum, confusion))
+    labelled = [sum(row) / total for row in confusion]
+    answered = [sum(column) / total for column in zip(*confusion, strict=True)]
+    by_luck = sum(one * other for one, other in zip(labelled, answered, strict=True))
+    known = seen.val_accuracy > _beyond_luck(by_luck, images)
+    return known or seen.train_accuracy > _beyond_luck(max(labelled), images)
+
+
+def _beyond_luck(share: float, images: int) -> float:
+    """The share that chance exceeds in one case of forty, where it brings `share` on average."""
+    return share + Z95 * math.sqrt(share * (1 - share) / images)
 
 
 def _rises(seen: Learnt) -> bool:
@@ -189,6 +203,7 @@ def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any
 def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
     known = _known_at_most(variation, seen)
     low = known - seen.val_accuracy < LEVEL and known < LOW and not _rises(seen)
+    low &= _above_chance(variation, seen)
     falling = variation["recipe"]["schedule"] not in ENDS_LOW and ended_early(variation, seen)
     if not low or falling:
         return None
@@ -202,6 +217,23 @@ def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | N
         "train_accuracy": seen.train_accuracy,
         "val_accuracy": seen.val_accuracy,
         "gap": seen.gap,
+    }
+
+
+def _nothing_learnt(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
+    if _above_chance(variation, seen):
+        return None
+    labelled = [sum(row) for row in variation["validation"]["confusion"]]
+    largest = max(labelled) / sum(labelled)
+    return {
+        "evidence": (
+            f"After {seen.epochs:.0f} epochs it knew {seen.train_accuracy:.1%} of the training "
+            f"images, counted while it learnt{_as_changed(variation)}, and {seen.val_accuracy:.1%} "
+            f"of the validation images; naming the largest class always would know {largest:.1%}."
+        ),
+        "train_accuracy": seen.train_accuracy,
+        "val_accuracy": seen.val_accuracy,
+        "largest_class": largest,
     }
 
 
@@ -260,3 +292,5 @@ too_small = _by_curves(_too_small)
 """TS105."""
 constant_rate = _by_curves(_constant_rate)
 """TS110."""
+nothing_learnt = _by_curves(_nothing_learnt)
+"""TS113."""

@@ -6,7 +6,7 @@ images that it gets wrong; gap: training less validation accuracy):
 
 | suggestion | expected |
 |---|---|
-| a learning rate of a quarter, where a training diverged (TS108) | e / 2 |
+| a learning rate of a quarter, where one diverged (TS108) or learnt nothing (TS113) | e / 2 |
 | an augmentation off (TS104) | what it costs: by a pair of variations, else by the inspection |
 | mirrored and shifted images where none change (TS106) | gap / 2, at most e / 2; else e / 20 |
 | the same for a frozen backbone, four views of each | gap / 4, at most e / 4; else e / 20 |
@@ -57,7 +57,7 @@ on: "few-images" and "fine-tuning-all-images" in `results/`. With 18 images a cl
 _ENOUGH_WITHOUT = 4000
 """Training images of a class from which on `quick` needs no backbone: with all of CIFAR-10 a frozen
 one brought 86.4% ("features-all-images" in `results/`)."""
-_JUDGES = ("TS101", "TS102", "TS105", "TS106", "TS108", "TS109", "TS110", "TS112")
+_JUDGES = ("TS101", "TS102", "TS105", "TS106", "TS108", "TS109", "TS110", "TS112", "TS113")
 """Checks that find fault with how many images a variation knows, or with how it came to that."""
 
 
@@ -142,9 +142,11 @@ class Ideas:
         return max(min(self.gap, self.errors) / part, self.errors / 40)
 
     def _slower(self) -> Iterator[Idea]:
-        if self.found["TS108"]:
-            changes = {"learning_rate": self.recipe["learning_rate"] / 4}
-            yield self._idea("TS108", "A quarter of the learning rate", changes, self.errors / 2)
+        for code in ("TS108", "TS113"):
+            if self.found[code]:
+                changes = {"learning_rate": self.recipe["learning_rate"] / 4}
+                yield self._idea(code, "A quarter of the learning rate", changes, self.errors / 2)
+                return
 
     def _without_augmentation(self) -> Iterator[Idea]:
         for item in self.found["TS104"]:
@@ -244,6 +246,8 @@ class Ideas:
         )
 
     def _wider(self) -> Iterator[Idea]:
+        if self.found["TS113"]:  # a network of another size would not learn either
+            return
         if self.found["TS101"]:  # the larger a network, the more it knows by heart
             yield from self._smaller()
             return

@@ -15,6 +15,7 @@ from tinyscope.report.answer_checks import (
 from tinyscope.report.curve_checks import (
     Outcome,
     constant_rate,
+    nothing_learnt,
     overfitting,
     plain_images,
     too_few_epochs,
@@ -110,6 +111,12 @@ STUDY_CHECKS: dict[str, StudyCheck] = {
         "A recipe that comes along is more accurate in less time.",
         'Try recipe = "quick".',
     ),
+    "TS113": StudyCheck(
+        "Trainings that learnt nothing",
+        "error",
+        "The figures are those of guesses, and say nothing of the network.",
+        "Divide the learning rate by four; or train longer, if there were few steps.",
+    ),
 }
 """By code, in the order of a report. A code never changes its meaning; new ones follow."""
 
@@ -162,4 +169,5 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any]], Outcome]] = {
     "TS110": constant_rate,
     "TS111": one_look,
     "TS112": behind,
+    "TS113": nothing_learnt,
 }

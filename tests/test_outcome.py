@@ -69,7 +69,7 @@ def test_a_later_format_is_told_before_anything_that_it_may_lack(tmp_path):
 
 def test_the_command_calls_a_model_recommended_only_where_it_was_chosen(tmp_path, summary, capsys):
     def first_line(**changes):
-        chosen = summary["recommended"] | changes
+        chosen = summary["recommended"] | {"guesses": False} | changes
         cli._print_result(read_study(stored(tmp_path, summary | {"recommended": chosen})))
         return capsys.readouterr().out.splitlines()[0]
 
@@ -79,4 +79,8 @@ def test_the_command_calls_a_model_recommended_only_where_it_was_chosen(tmp_path
     )
     assert first_line(diverged=True) == (
         "Nothing can be recommended, the trainings diverged; shown: base (compact-cnn)"
+    )
+    assert first_line(guesses=True) == (
+        "Nothing can be recommended, the answers cannot be told from guesses; shown: base "
+        "(compact-cnn)"
     )

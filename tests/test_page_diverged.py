@@ -1,4 +1,4 @@
-"""What a report says of a study some of whose trainings diverged."""
+"""What a report says of a study some of whose trainings diverged, or learnt nothing."""
 
 import pytest
 from page_reader import Page
@@ -18,10 +18,10 @@ def summary_with(folder, diverged, *, validation=True):
         seeds=(0, 1),
         **({} if validation else {"validation": 0}),
     )
-    splits = make_splits(("ant", "bee"), validation=validation)
+    splits = make_splits(("ant", "bee"), per_class=(12, 40, 50), validation=validation)
     runs = [
         make_run(folder, study, splits, name, seed, accuracy=accuracy)
-        for name, accuracy in (("base", 0.6), ("hot", 0.9))
+        for name, accuracy in (("base", 0.8), ("hot", 0.9))
         for seed in (0, 1)
     ]
     for run in runs:
@@ -64,3 +64,22 @@ def test_a_summary_from_before_divergence_was_told_is_still_a_page(tmp_path):
     found = summary_with(tmp_path, [])
     del found["recommended"]["diverged"]
     assert not Page(page.render(found)).faults
+
+
+@pytest.mark.parametrize(("known", "guesses"), [(0.25, True), (0.9, False)])
+def test_where_the_best_model_guesses_the_answer_recommends_nothing(tmp_path, known, guesses):
+    study, splits = make_study(seeds=(0,)), make_splits(("ant", "bee", "cat", "dog"))
+    runs = [
+        make_run(tmp_path, study, splits, name, 0, accuracy=known)
+        for name in ("base", "smooth", "resnet")
+    ]
+    for run in runs:
+        rows = [{**row, "train_accuracy": known} for row in run.history]
+        run.write_history(rows)
+        run.__dict__.pop("history", None)
+    found = summarise(study, runs, splits, recipes_changed={}, test_came_with_data=True)
+    assert found["recommended"]["guesses"] is guesses
+    words = words_of(found)
+    told = "Nothing can be recommended, for its answers cannot be told from guesses; what is shown"
+    assert (told in words) is guesses
+    assert ("recommended model" in words.lower()) is not guesses

@@ -6,7 +6,7 @@ images that it gets wrong; gap: training less validation accuracy):
 
 | suggestion | expected |
 |---|---|
-| a learning rate of a quarter, where one diverged (TS108) or learnt nothing (TS113) | e / 2 |
+| a learning rate of a quarter, where one diverged (TS108) or guesses (TS113) | e / 2 |
 | an augmentation off (TS104) | what it costs: by a pair of variations, else by the inspection |
 | mirrored and shifted images where none change (TS106) | gap / 2, at most e / 2; else e / 20 |
 | the same for a frozen backbone, four views of each | gap / 4, at most e / 4; else e / 20 |

@@ -124,7 +124,7 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
     variations = [{**one, "whole": costs[one["name"]]} for one in variations]
     known = {
         "study": study,
-        "recommended": {"diverged": False, **summary["recommended"]},
+        "recommended": {"diverged": False, "guesses": False, **summary["recommended"]},
         "data": {**data, "review": review},
         "environments": environments,
         "variations": variations,

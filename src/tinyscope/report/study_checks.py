@@ -112,9 +112,9 @@ STUDY_CHECKS: dict[str, StudyCheck] = {
         'Try recipe = "quick".',
     ),
     "TS113": StudyCheck(
-        "Trainings that learnt nothing",
+        "Answers that cannot be told from guesses",
         "error",
-        "The figures are those of guesses, and say nothing of the network.",
+        "Guessing would bring such figures too; they say nothing of the network.",
         "Divide the learning rate by four; or train longer, if there were few steps.",
     ),
 }

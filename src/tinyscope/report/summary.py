@@ -149,7 +149,11 @@ def summarise(
         "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
         "pictures": album.pictures,
     }
-    summary["findings"] = study_findings(summary)
+    summary["findings"] = found = study_findings(summary)
+    guessing = [
+        item["variation"] for one in found if one["code"] == "TS113" for item in one["items"]
+    ]
+    summary["recommended"]["guesses"] = choice.variation in guessing
     summary["suggestions"] = suggestions(summary, summary["findings"])
     return summary
 

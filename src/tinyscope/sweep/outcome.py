@@ -56,6 +56,8 @@ class StudyResult:
         chosen = self.summary["recommended"]
         if chosen.get("diverged"):
             return "Nothing can be recommended, the trainings diverged; shown"
+        if chosen.get("guesses"):
+            return "Nothing can be recommended, the answers cannot be told from guesses; shown"
         if chosen["val_accuracy"] is None:
             return "Nothing was chosen, there are no validation images; shown"
         return "Recommended"

@@ -80,6 +80,6 @@ def test_where_the_best_model_guesses_the_answer_recommends_nothing(tmp_path, kn
     found = summarise(study, runs, splits, recipes_changed={}, test_came_with_data=True)
     assert found["recommended"]["guesses"] is guesses
     words = words_of(found)
-    told = "Nothing can be recommended, for its answers cannot be told from guesses; what is shown"
+    told = "Nothing can be recommended, for even the best answers cannot be told from guesses; what"
     assert (told in words) is guesses
     assert ("recommended model" in words.lower()) is not guesses

@@ -226,6 +226,18 @@ def test_a_format_of_a_model_that_is_no_number_is_told(folder):
     )
 
 
+def kept(folder: Path, network: nn.Module, recipe: Recipe, world) -> None:
+    """Writes the model folder of a network that was trained on the small world."""
+    save_model(
+        folder,
+        network,
+        recipe=recipe,
+        class_names=world.train.class_names,
+        preprocessing=world.train.preprocessing,
+        card={},
+    )
+
+
 def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp_path):
     recipe = Recipe(
         model="whitened-cnn",
@@ -237,14 +249,7 @@ def test_a_model_folder_says_what_shapes_its_network_and_how_it_looks(world, tmp
         batch_size=64,
     )
     trained = train(world, recipe)
-    save_model(
-        tmp_path,
-        trained.network,
-        recipe=recipe,
-        class_names=world.train.class_names,
-        preprocessing=world.train.preprocessing,
-        card={},
-    )
+    kept(tmp_path, trained.network, recipe, world)
     content = json.loads((tmp_path / "model.json").read_text())
     expected = {"model": "whitened-cnn", "widths": [6, 8], "depth": 3, "test_views": "mirrored"}
     assert {key: content[key] for key in expected} == expected
@@ -272,14 +277,7 @@ def test_a_whitened_network_answers_with_the_norms_that_it_was_trained_with(worl
     for each in trained.network.modules():
         if isinstance(each, nn.BatchNorm2d):
             each.running_var.mul_(1e-3)  # so small that what is added to it shows
-    save_model(
-        tmp_path,
-        trained.network,
-        recipe=recipe,
-        class_names=world.train.class_names,
-        preprocessing=world.train.preprocessing,
-        card={},
-    )
+    kept(tmp_path, trained.network, recipe, world)
 
     def answers() -> np.ndarray:
         return load_classifier(tmp_path).probabilities(world.test.images)

@@ -54,10 +54,7 @@ _AGREE = 0.8  # agreement that a pair needs; a score of 0.66
 _AGREE_IF_LIKELY = 0.6  # where its likeness is above 0; a score of 0.54
 _ABOVE_BYSTANDERS = 6.0  # deviations
 _BYSTANDERS = (50, 200, 800, 3200)  # places in likeness
-_OF_FEW, _LEAST = (
-    16,
-    6,
-)  # the first place in fewer than 800 images: a 16th of them, the 6th at least
+_OF_FEW, _LEAST = 16, 6  # of fewer than 800 images the first is a 16th of them, or the 6th
 _FEW = 0.01  # of a batch of candidates; with fewer copies in it, the less likely are not compared
 _BATCH = 1024  # candidates, at least
 _PAIRS = 128  # that are aligned at a time

@@ -270,6 +270,7 @@ def test_too_few_images_to_learn_from_are_told_and_the_rest_is_checked():
     seen = explore(tiny)
     status = {one["code"]: one for one in seen.summary["findings"]}
     assert status["TS015"]["reason"].startswith("because there is too little to learn: world: 12")
+    assert not status["TS015"]["reason"].endswith(".")  # the page ends the sentence
     assert status["TS013"]["status"] == "found"
     assert seen.summary["map"]["points"]
 

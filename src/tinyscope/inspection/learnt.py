@@ -63,7 +63,8 @@ def learn(splits: Splits, album: Album, on_stage: Callable[[str], None]) -> Lear
     try:
         seen = out_of_sample(splits)
     except DataError as error:
-        nothing = Outcome(not_applicable=f"because there is too little to learn: {error}")
+        why = str(error).removesuffix(".")
+        nothing = Outcome(not_applicable=f"because there is too little to learn: {why}")
         basis = "the pixels alone: images of like colours and outlines lie together"
         features = pixel_features(splits.train.images)
         return Learnt(

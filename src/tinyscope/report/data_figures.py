@@ -28,6 +28,8 @@ def spread(values: Mapping[str, Any], quantity: str) -> "Figure":
         values: with "histogram" and "quantiles".
         quantity: its name for the axis.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = blank(4.6, 2.6)
     histogram = values["histogram"]
     axes.stairs(histogram["counts"], histogram["edges"], fill=True, color=COLOURS[0], alpha=0.75)
@@ -36,6 +38,7 @@ def spread(values: Mapping[str, Any], quantity: str) -> "Figure":
         line = values["quantiles"][key]
         axes.axvline(line, color=INK, linewidth=1.1, linestyle=style, label=name)
     axes.set_xlim(histogram["edges"][0], histogram["edges"][-1])
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))  # images are whole
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     label(axes, quantity, "images")
     _legend_below(figure, *axes.get_legend_handles_labels())

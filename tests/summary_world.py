@@ -23,13 +23,16 @@ OVERFIT = curve(
 )
 
 
-def variation(name="base", history=LEVEL_CURVE, *, stopped="all epochs", histories=(), **recipe):
-    """A variation with a run for each history."""
+def variation(
+    name="base", history=LEVEL_CURVE, *, stopped="all epochs", histories=(), guessing=(), **recipe
+):
+    """A variation with a run for each history; `guessing`: seeds of those that learnt nothing."""
     runs = [
         {
             "name": f"{name}-{seed}",
             "seed": seed,
             "val_accuracy": rows[-1]["val_accuracy"] if rows else 0.1,
+            "guesses": seed in guessing,
             "history": rows,
             "best_epoch": min(rows, key=lambda row: row["val_loss"])["epoch"] if rows else None,
             "stopped": stopped,

@@ -35,6 +35,7 @@ def variation(figures=None, *, seeds=3, validation=True, name="a", **changes):
         "best_epoch": 2,
         "epochs_run": 2,
         "stopped": "all epochs",
+        "guesses": False,
         "history": [{"epoch": 1, **row}, {"epoch": 2, **row}],
     }
     return {

@@ -3,7 +3,9 @@ import numpy as np
 from tinyscope.evaluation.choice import Candidate, choose
 
 
-def candidate(name, accuracies, *, parameters=100, right=None, seeds=None, diverged=()):
+def candidate(
+    name, accuracies, *, parameters=100, right=None, seeds=None, diverged=(), guessing=()
+):
     answers = np.zeros(200, bool)
     answers[: round(200 * (accuracies[0] if right is None else right))] = True
     return Candidate(
@@ -13,6 +15,7 @@ def candidate(name, accuracies, *, parameters=100, right=None, seeds=None, diver
         tuple(accuracies),
         answers,
         diverged,
+        guessing,
     )
 
 
@@ -170,7 +173,7 @@ def test_a_variation_of_which_a_training_diverged_is_passed_over_and_the_reason_
     hot = candidate("hot", [0.10, 0.95, 0.95], diverged=(0,))
     warm = candidate("warm", [0.6, 0.6, 0.6])
     choice = choose([hot, candidate("calm", [0.65, 0.66, 0.64]), warm])
-    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert (choice.variation, choice.standing) == ("calm", "recommended")
     assert choice.reason.startswith(
         "Of the variations whose training did not diverge, “calm” has the highest mean validation "
         "accuracy over 3 seeds: 65.00%, 5.00 points above “warm”. “hot” has 66.67%, but its "
@@ -200,7 +203,7 @@ def test_where_every_variation_diverged_one_whose_lowest_seed_did_not_is_recomme
     ships = candidate("ships", [0.5, 0.1], diverged=(1,))
     lost = candidate("lost", [0.1, 0.9], diverged=(0,))
     choice = choose([lost, ships])
-    assert (choice.variation, choice.diverged) == ("ships", False)
+    assert (choice.variation, choice.standing) == ("ships", "recommended")
     assert choice.reason.startswith(
         "“ships” is the only variation whose training with seed 0 did not diverge; its mean "
         "validation accuracy over 2 seeds is 30.00%. “lost” has 50.00%, but its training with seed "
@@ -212,13 +215,13 @@ def test_where_every_variation_diverged_one_whose_lowest_seed_did_not_is_recomme
 def test_where_every_lowest_seed_diverged_nothing_can_be_recommended():
     hot = candidate("hot", [0.1, 0.9], diverged=(0,))
     choice = choose([candidate("hotter", [0.1, 0.1], diverged=(0, 1)), hot])
-    assert (choice.variation, choice.diverged) == ("hot", True)
+    assert (choice.variation, choice.standing) == ("hot", "diverged")
     assert choice.reason == (
         "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
         "“hot” has the highest mean validation accuracy over 2 seeds: 50.00%."
     )
     single = choose([candidate("hot", [0.1], diverged=(0,))])
-    assert single.diverged
+    assert single.standing == "diverged"
     assert single.reason == (
         "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
         "“hot” has a validation accuracy of 10.00%."
@@ -229,14 +232,69 @@ def test_without_validation_images_the_first_that_did_not_diverge_is_given():
     hot = Candidate("hot", 9, (0,), (), None, (0,))
     calm = Candidate("calm", 9, (0,), (), None)
     choice = choose([hot, calm])
-    assert (choice.variation, choice.diverged) == ("calm", False)
+    assert (choice.variation, choice.standing) == ("calm", "unchosen")
     assert choice.reason == (
         "The study keeps no validation images, so nothing was chosen: “calm” is its first "
         "variation whose training did not diverge. The test images are never used to choose."
     )
     lost = choose([hot])
-    assert (lost.variation, lost.diverged) == ("hot", True)
+    assert (lost.variation, lost.standing) == ("hot", "diverged")
     assert lost.reason == (
         "Nothing can be recommended: every training with seed 0, the one that ships, diverged. "
         "“hot” is the study's first variation."
+    )
+
+
+def test_a_variation_whose_shipping_run_only_guesses_is_passed_over_whatever_its_mean():
+    """Two seeds of 97% do not make up for a model that names one class always."""
+    dead = candidate("dead", [0.10, 0.97, 0.97], guessing=(0,))
+    choice = choose([dead, candidate("calm", [0.60, 0.60, 0.60])])
+    assert (choice.variation, choice.standing) == ("calm", "recommended")
+    assert choice.reason.startswith(
+        "“calm” is the only variation whose training learnt something; its mean validation "
+        "accuracy over 3 seeds is 60.00%. “dead” has 68.00%, but its answers with seed 0 cannot be "
+        "told from guesses. "
+    )
+
+
+def test_naming_the_largest_class_always_is_not_preferred_to_a_model_that_knows_both():
+    always = candidate("always", [0.90], guessing=(0,))
+    choice = choose([always, candidate("real", [0.88]), candidate("weak", [0.7])])
+    assert choice.variation == "real"
+    assert choice.reason.startswith(
+        "Of the variations whose training learnt something, “real” has the highest validation "
+        "accuracy: 88.00%, 18.00 points above “weak”. “always” has 90.00%, but its answers with "
+        "seed 0 cannot be told from guesses. "
+    )
+
+
+def test_another_seed_that_only_guesses_is_told_of_what_is_recommended():
+    some = candidate("some", [0.9, 0.1], guessing=(1,))
+    lost = candidate("lost", [0.1, 0.1], guessing=(0, 1), diverged=(0,))
+    choice = choose([some, lost])
+    assert (choice.variation, choice.standing) == ("some", "recommended")
+    assert (
+        "The answers of “some” with seed 1 cannot be told from guesses; those of the one that "
+        "ships, with seed 0, can."
+    ) in choice.reason
+
+
+def test_where_even_the_best_guesses_nothing_can_be_recommended():
+    lost = candidate("lost", [0.2], diverged=(0,))
+    choice = choose([lost, candidate("idle", [0.1], guessing=(0,))])
+    assert (choice.variation, choice.standing) == ("idle", "guesses")
+    assert choice.reason == (
+        "Nothing can be recommended: with seed 0, the one that ships, even the best answers cannot "
+        "be told from guesses. “idle” has the highest validation accuracy: 10.00%."
+    )
+
+
+def test_both_reasons_to_pass_over_are_named():
+    gone = candidate("gone", [0.7], diverged=(0,))
+    dead = candidate("dead", [0.6], guessing=(0,))
+    choice = choose([gone, dead, candidate("calm", [0.5])])
+    assert choice.reason.startswith(
+        "“calm” is the only variation whose training did not diverge and learnt something; its "
+        "validation accuracy is 50.00%. “dead” has 60.00%, but its answers with seed 0 cannot be "
+        "told from guesses. “gone” has 70.00%, but its training with seed 0 diverged."
     )

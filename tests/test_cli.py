@@ -40,8 +40,7 @@ def test_the_demo_ends_with_the_recommendation_its_interval_and_the_reports_path
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"Recommended: [\w-]+ \(layer-stack\)", lines[0])
     assert re.fullmatch(
-        r"Test accuracy: \d+\.\d%, mean of 1 seed on \d+ images; the shipped model's 95% interval "
-        r"is \d+\.\d% to \d+\.\d%",
+        r"Test accuracy: \d+\.\d% of \d+ images \(95% interval \d+\.\d–\d+\.\d%\)",
         lines[1],
     )
     assert lines[2:] == [f"Report: {folder / 'report.html'}"]

@@ -3,6 +3,7 @@ import itertools
 import pytest
 
 from tinyscope.data.families import _FAMILY_OF
+from tinyscope.plan.recipe import Recipe
 from tinyscope.report.augmentation_evidence import CIFAR10
 from tinyscope.report.known_results import KNOWN_RESULTS, known_results, ranked
 
@@ -20,7 +21,7 @@ def summary_of(name, class_names, accuracy=0.9, seed_interval=(0.89, 0.91), **re
                 {"split": "test", "images": 10_000},
             ],
         },
-        "variations": [{"name": "mine", "recipe": recipe}],
+        "variations": [{"name": "mine", "recipe": Recipe().as_dict() | recipe}],
         "recommended": {
             "variation": "mine",
             "model": "whitened-cnn",

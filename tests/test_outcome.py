@@ -67,20 +67,49 @@ def test_a_later_format_is_told_before_anything_that_it_may_lack(tmp_path):
     assert told.endswith("by a later version of Tinyscope (format 99; this one reads up to 1).")
 
 
-def test_the_command_calls_a_model_recommended_only_where_it_was_chosen(tmp_path, summary, capsys):
-    def first_line(**changes):
-        chosen = summary["recommended"] | {"guesses": False} | changes
-        cli._print_result(read_study(stored(tmp_path, summary | {"recommended": chosen})))
-        return capsys.readouterr().out.splitlines()[0]
+@pytest.mark.parametrize(
+    ("standing", "verdict"),
+    [
+        ("recommended", "Recommended"),
+        ("unchosen", "Nothing was chosen, there are no validation images; shown"),
+        ("guesses", "Nothing can be recommended, the answers cannot be told from guesses; shown"),
+        ("diverged", "Nothing can be recommended, the trainings diverged; shown"),
+    ],
+)
+def test_terminal_notebook_and_json_call_a_model_recommended_only_where_it_is(
+    tmp_path, summary, capsys, standing, verdict
+):
+    chosen = summary["recommended"] | {"standing": standing}
+    result = read_study(stored(tmp_path, summary | {"recommended": chosen}))
+    cli._print_result(result)
+    assert capsys.readouterr().out.splitlines()[0] == f"{verdict}: base (compact-cnn)"
+    assert result._repr_html_().startswith(f"<p>{verdict}: <strong>base</strong>, ")
+    assert result.as_dict()["recommended"]["standing"] == standing
 
-    assert first_line() == "Recommended: base (compact-cnn)"
-    assert first_line(val_accuracy=None) == (
-        "Nothing was chosen, there are no validation images; shown: base (compact-cnn)"
-    )
-    assert first_line(diverged=True) == (
-        "Nothing can be recommended, the trainings diverged; shown: base (compact-cnn)"
-    )
-    assert first_line(guesses=True) == (
-        "Nothing can be recommended, the answers cannot be told from guesses; shown: base "
-        "(compact-cnn)"
+
+def test_the_accuracy_that_is_told_first_is_that_of_the_model_that_ships(tmp_path, summary):
+    result = read_study(stored(tmp_path, summary))
+    block = summary["variations"][0]["test"]
+    shipped, (low, high) = block["lowest_seed_accuracy"], block["image_interval"]
+    told = f"Test accuracy: {shipped:.1%} of {block['images']} images (95% interval "
+    told += f"{100 * low:.1f}–{high:.1%})"
+    seeds = len(summary["recommended"]["seeds"])
+    others = f"; mean of {seeds} seeds on all {block['accuracy']:.1%}" if seeds > 1 else ""
+    assert result.tested == told + others
+
+
+def test_with_leaked_test_images_the_accuracy_on_the_others_is_told(tmp_path, summary):
+    block = summary["variations"][0]["test"]
+    block["leaks"] = {
+        "images": 4,
+        "accuracy": 1.0,
+        "accuracy_without": 0.9,
+        "lowest_seed_accuracy_without": 0.75,
+        "image_interval_without": [0.5, 0.875],
+    }
+    others = block["images"] - 4
+    told = read_study(stored(tmp_path, summary)).tested
+    assert told.startswith(
+        f"Test accuracy: 75.0% of {others} images that have no copy among the training images "
+        "(95% interval 50.0–87.5%)"
     )

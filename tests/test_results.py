@@ -42,7 +42,9 @@ def test_what_reports_quote_of_quick_and_standard_is_their_latest_record():
     assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
     assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
     mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
-    [item] = answer_checks.one_look({"variations": [mirrored], "comparisons": {}}).items
+    [item] = answer_checks.one_look(
+        {"variations": [mirrored], "comparisons": {"one_key": []}}
+    ).items
     assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
 
 

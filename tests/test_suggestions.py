@@ -477,7 +477,8 @@ def test_the_best_epochs_weights_are_kept_where_they_were_better():
 
 def test_where_nothing_was_learnt_a_lower_rate_comes_first_and_no_other_width():
     guesses = curve([0.1] * 8, [0.1] * 8, loss=[2.3] * 8)
-    found = suggested(variation(history=guesses, model="whitened-cnn", learning_rate=0.8))
+    changes = {"model": "whitened-cnn", "learning_rate": 0.8}
+    found = suggested(variation(history=guesses, guessing=[0], **changes))
     assert found[0]["code"] == "TS113"
     assert found[0]["changes"] == {"learning_rate": 0.2}
     assert not any({"widths", "depth"} & set(one["changes"]) for one in found)

@@ -91,7 +91,10 @@ def test_the_headline_holds_what_the_command_promises(summary):
     assert set(told["recommended"]) == {
         "variation",
         "model",
+        "standing",
+        "reason",
         "test_accuracy",
+        "lowest_seed_accuracy",
         "val_accuracy",
         "image_interval",
         "seed_interval",

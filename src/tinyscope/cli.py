@@ -165,14 +165,8 @@ def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
 
 def _print_result(result: "StudyResult") -> None:
     chosen = result.summary["recommended"]
-    splits = {each["split"]: each["images"] for each in result.summary["data"]["splits"]}
-    low, high = chosen["image_interval"]
-    seeds = len(chosen["seeds"])
     print(f"{result.verdict}: {chosen['variation']} ({chosen['model']})")
-    print(
-        f"Test accuracy: {chosen['test_accuracy']:.1%}, mean of {seeds} seed{'s' * (seeds > 1)} on "
-        f"{splits['test']:,} images; the shipped model's 95% interval is {low:.1%} to {high:.1%}"
-    )
+    print(result.tested)
     print(f"Report: {result.folder / 'report.html'}")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,12 @@ from tinyscope.evaluation.comparison import Comparison, against, compare_all
 
 TOLERANCE = 0.02
 """Of validation accuracy: what a smaller variation may surely be behind and be a fair choice."""
+
+
+Standing = Literal["recommended", "unchosen", "guesses", "diverged"]
+"""Of the variation that a choice gives: it was chosen; there was nothing to choose by; or nothing
+can be recommended, for even the best answers cannot be told from guesses, or every training with
+the seed that ships diverged."""
 
 
 class Candidate(NamedTuple):
@@ -25,6 +31,8 @@ class Candidate(NamedTuple):
     """bool (N,): the lowest seed's answers to the validation images; None without them."""
     diverged: tuple[int, ...] = ()
     """Those of the seeds with which the training diverged."""
+    guessing: tuple[int, ...] = ()
+    """Those of the seeds with which it learnt nothing: its answers are no better than luck."""
 
 
 class Choice(NamedTuple):
@@ -39,17 +47,17 @@ class Choice(NamedTuple):
     """Variations whose lowest seed answers the validation images neither better nor worse."""
     comparisons: tuple[Comparison, ...]
     """The recommended variation against every other on the validation images."""
-    diverged: bool
-    """Whether the training of the run that ships diverged, as with every other variation: then
-    nothing can be recommended, and the reason says so."""
+    standing: Standing
+    """Whether it can be recommended; where not, the reason says why."""
 
 
 def choose(candidates: Sequence[Candidate]) -> Choice:
     """The variation with the highest mean validation accuracy over its seeds.
 
     Equal means go to fewer parameters, then to the study's order. Variations of which a training
-    diverged come after all others, and last those whose lowest seed did: their accuracy is a matter
-    of when they were cut off. Without validation images nothing is chosen: the first variation is
+    diverged or learnt nothing come after all others, then those whose lowest seed only guesses, and
+    last those whose lowest seed diverged: their accuracy is a matter of the largest class, or of
+    when they were cut off. Without validation images nothing is chosen: the first variation is
     given, of those that stand first in this respect, and the reason says so.
 
     Args:
@@ -58,7 +66,8 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     if any(candidate.right is None for candidate in candidates):
         first = min(candidates, key=_unsound)
         reason = _unchosen(first, candidates)
-        return Choice(first.variation, first.seeds[0], reason, (), (), _lost(first))
+        standing: Standing = "diverged" if _lost(first) else "unchosen"
+        return Choice(first.variation, first.seeds[0], reason, (), (), standing)
     ranked = sorted(candidates, key=lambda one: (_unsound(one), -_mean(one), one.parameters))
     best = ranked[0]
     right = {one.variation: one.right for one in candidates if one.right is not None}
@@ -70,17 +79,31 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
         reason=_reason(ranked, comparisons),
         cannot_be_told_apart_from=tuple(level),
         comparisons=tuple(comparisons),
-        diverged=_lost(best),
+        standing=_standing(best),
     )
 
 
 def _unsound(candidate: Candidate) -> int:
-    """0 where no training diverged, 2 where that of the run that ships did, else 1."""
-    return 2 if _lost(candidate) else min(1, len(candidate.diverged))
+    """From 0, where there is nothing against it, to 3, where the run that ships diverged."""
+    if _lost(candidate):
+        return 3
+    if _guesses(candidate):
+        return 2
+    return 1 if candidate.diverged or candidate.guessing else 0
+
+
+def _standing(best: Candidate) -> Standing:
+    if _lost(best):
+        return "diverged"
+    return "guesses" if _guesses(best) else "recommended"
 
 
 def _lost(candidate: Candidate) -> bool:
     return candidate.seeds[0] in candidate.diverged
+
+
+def _guesses(candidate: Candidate) -> bool:
+    return candidate.seeds[0] in candidate.guessing
 
 
 def _mean(candidate: Candidate) -> float:
@@ -104,23 +127,40 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _nothing_sound(best: Candidate) -> str:
+    with_seed = f"with {_seeds(best.seeds[:1])}, the one that ships,"
+    if _lost(best):
+        return f"Nothing can be recommended: every training {with_seed} diverged."
     return (
-        f"Nothing can be recommended: every training with {_seeds(best.seeds[:1])}, the one that "
-        "ships, diverged."
+        f"Nothing can be recommended: {with_seed} even the best answers cannot be told from "
+        "guesses."
     )
 
 
-def _not_diverged(best: Candidate) -> str:
+def _sound(best: Candidate, passed: Sequence[Candidate]) -> str:
     """What keeps the best, and those that it is compared with, from being passed over."""
-    which = f" with {_seeds(best.seeds[:1])}" if best.diverged else ""
-    return f"whose training{which} did not diverge"
+    which = f" with {_seeds(best.seeds[:1])}" if best.diverged or best.guessing else ""
+    calm = any(one.diverged for one in passed)
+    knowing = any(one.guessing and not one.diverged for one in passed)
+    did = ["did not diverge"] * calm + ["learnt something"] * knowing
+    return f"whose training{which} {' and '.join(did)}"
+
+
+def _against(candidate: Candidate) -> str:
+    """Why a candidate was passed over that has more right."""
+    if candidate.diverged:
+        return f"its training with {_seeds(candidate.diverged)} diverged"
+    return f"its answers with {_seeds(candidate.guessing)} cannot be told from guesses"
 
 
 def _unchosen(first: Candidate, candidates: Sequence[Candidate]) -> str:
     """Why this one is given where the study keeps no validation images."""
     if _lost(first):
         return f"{_nothing_sound(first)} {_quoted(first)} is the study's first variation."
-    of_those = "" if first is candidates[0] else f" {_not_diverged(first)}"
+    of_those = (
+        ""
+        if first is candidates[0]
+        else f" {_sound(first, [one for one in candidates if one.diverged])}"
+    )
     return (
         f"The study keeps no validation images, so nothing was chosen: {_quoted(first)} is its "
         f"first variation{of_those}. The test images are never used to choose."
@@ -134,7 +174,7 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
         if len(best.seeds) == 1
         else f"mean validation accuracy over {len(best.seeds)} seeds"
     )
-    if _lost(best):
+    if _standing(best) != "recommended":
         has = f"the highest {over}:" if len(ranked) > 1 else f"a {over} of"
         return f"{_nothing_sound(best)} {_quoted(best)} has {has} {_mean(best):.2%}."
     sentences = _lead(ranked, over)
@@ -142,6 +182,11 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
         sentences.append(
             f"The training of {_quoted(best)} with {_seeds(best.diverged)} diverged; the one that "
             f"ships, with {_seeds(best.seeds[:1])}, did not."
+        )
+    if best.guessing:
+        sentences.append(
+            f"The answers of {_quoted(best)} with {_seeds(best.guessing)} cannot be told from "
+            f"guesses; those of the one that ships, with {_seeds(best.seeds[:1])}, can."
         )
     if comparisons:
         sentences += _judged(best, ranked, comparisons)
@@ -161,19 +206,15 @@ def _lead(ranked: Sequence[Candidate], over: str) -> list[str]:
     for one in ranked[1:]:
         over_it = _unsound(one) > _unsound(best) and _mean(one) >= _mean(best)
         (passed if over_it else rivals).append(one)
-    told = [
-        f"{_quoted(one)} has {_mean(one):.2%}, but its training with {_seeds(one.diverged)} "
-        "diverged."
-        for one in passed
-    ]
+    told = [f"{_quoted(one)} has {_mean(one):.2%}, but {_against(one)}." for one in passed]
     if not rivals:
         return [
-            f"{_quoted(best)} is the only variation {_not_diverged(best)}; its {over} is "
+            f"{_quoted(best)} is the only variation {_sound(best, passed)}; its {over} is "
             f"{_mean(best):.2%}.",
             *told,
         ]
     second = max(rivals, key=_mean)
-    among = f"Of the variations {_not_diverged(best)}, " if passed else ""
+    among = f"Of the variations {_sound(best, passed)}, " if passed else ""
     if _mean(best) > _mean(second):
         gap = 100 * (_mean(best) - _mean(second))
         lead = (

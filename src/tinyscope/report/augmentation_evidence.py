@@ -136,7 +136,7 @@ def _pairs(summary: Mapping[str, Any], key: str) -> Iterator[tuple[float, Mappin
     The one with it is first; two doses say nothing of doing without.
     """
     amounts = {one["name"]: one["recipe"][key] for one in summary["variations"]}
-    for row in summary["comparisons"].get("one_key") or ():
+    for row in summary["comparisons"]["one_key"]:
         if row["key"] != key:
             continue
         turned = row if amounts[row["first"]] else _turned(row)

@@ -141,7 +141,7 @@ def _train_accuracy(variation: Mapping[str, Any], key: str, figure: float) -> di
     seen = learnt(variation)
     if seen is None:
         return _unmeasured(as_published(figure), "no epoch was recorded beside a validation split")
-    by_epochs = variation["recipe"].get("classifier", "dense") == "dense"
+    by_epochs = variation["recipe"]["classifier"] == "dense"
     when = "while it learnt" if by_epochs else "once it was fitted"
     return {
         "published": as_published(figure),

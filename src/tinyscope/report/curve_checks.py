@@ -1,12 +1,11 @@
 """Checks of a study's training curves: overfitting, too few epochs, too small, a restless rate."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinyscope.evaluation.intervals import Z95
 from tinyscope.report.augmentation_evidence import used
-from tinyscope.report.curves import ENDS_LOW, Learnt, learnt
+from tinyscope.report.curves import ENDS_LOW, Learnt, learnt, learnt_by_those_that_know
 
 GAP = 0.05
 """Of training over validation accuracy, from which a network is said to know images by heart."""
@@ -43,7 +42,7 @@ _NO_HISTORY = "because no training was recorded epoch by epoch"
 def _curves(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Learnt]]:
     """Of those variations that learn epoch by epoch; models of scikit-learn are fitted at once."""
     trained = [one for one in summary["variations"] if one["recipe"]["classifier"] == "dense"]
-    told = [(one, learnt(one)) for one in trained]
+    told = [(one, learnt_by_those_that_know(one)) for one in trained]
     return [(one, curves) for one, curves in told if curves is not None]
 
 
@@ -71,7 +70,7 @@ def overfits(variation: Mapping[str, Any], seen: Learnt) -> bool:
     """
     if seen.gap > max(GAP, seen.margin):
         return True
-    if not _rises(seen) or not _above_chance(variation, seen):
+    if not _rises(seen) or _only_guesses(variation):
         return False
     recipe = variation["recipe"]
     # Changed images are harder: level on them is ahead on the images as they are.
@@ -79,26 +78,9 @@ def overfits(variation: Mapping[str, Any], seen: Learnt) -> bool:
     return _known_at_most(variation, seen) >= seen.val_accuracy - harder
 
 
-def _above_chance(variation: Mapping[str, Any], seen: Learnt) -> bool:
-    """Whether more is known than by luck, of the training or of the validation images.
-
-    Of the training images more than by naming the largest class always; of the validation images
-    more than answers would by luck that name each class as often (Cohen 1960): who knows small
-    classes may know fewer images than who names the largest one.
-    """
-    confusion = variation["validation"]["confusion"]
-    images = variation["validation"]["images"]
-    total = sum(map(sum, confusion))
-    labelled = [sum(row) / total for row in confusion]
-    answered = [sum(column) / total for column in zip(*confusion, strict=True)]
-    by_luck = sum(one * other for one, other in zip(labelled, answered, strict=True))
-    known = seen.val_accuracy > _beyond_luck(by_luck, images)
-    return known or seen.train_accuracy > _beyond_luck(max(labelled), images)
-
-
-def _beyond_luck(share: float, images: int) -> float:
-    """The share that chance exceeds in one case of forty, where it brings `share` on average."""
-    return share + Z95 * math.sqrt(share * (1 - share) / images)
+def _only_guesses(variation: Mapping[str, Any]) -> bool:
+    """Whether no training of the variation knows more than luck would."""
+    return all(run["guesses"] for run in variation["runs"])
 
 
 def _rises(seen: Learnt) -> bool:
@@ -203,7 +185,7 @@ def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any
 def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
     known = _known_at_most(variation, seen)
     low = known - seen.val_accuracy < LEVEL and known < LOW and not _rises(seen)
-    low &= _above_chance(variation, seen)
+    low &= not _only_guesses(variation)
     falling = variation["recipe"]["schedule"] not in ENDS_LOW and ended_early(variation, seen)
     if not low or falling:
         return None
@@ -220,19 +202,32 @@ def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | N
     }
 
 
-def _nothing_learnt(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
-    if _above_chance(variation, seen):
-        return None
+def nothing_learnt(summary: Mapping[str, Any]) -> Outcome:
+    """TS113: trainings whose answers cannot be told from guesses, seed by seed."""
+    curves = _curves(summary)
+    if not curves:
+        return overfitting(summary)
+    found = [(one, [run for run in one["runs"] if run["guesses"]]) for one, _ in curves]
+    return Outcome([_guessing(one, runs) for one, runs in found if runs])
+
+
+def _guessing(variation: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The item of a variation of which these runs only guess."""
     labelled = [sum(row) for row in variation["validation"]["confusion"]]
     largest = max(labelled) / sum(labelled)
+    told = [
+        f"{learnt_by.train_accuracy:.1%} of the training images, counted while it learnt"
+        f"{_as_changed(variation)}, and {run['val_accuracy']:.1%} of the validation images "
+        f"(seed {run['seed']})"
+        for run in runs
+        if (learnt_by := learnt({**variation, "runs": [run]})) is not None
+    ]
     return {
+        "variation": variation["name"],
         "evidence": (
-            f"After {seen.epochs:.0f} epochs it knew {seen.train_accuracy:.1%} of the training "
-            f"images, counted while it learnt{_as_changed(variation)}, and {seen.val_accuracy:.1%} "
-            f"of the validation images; naming the largest class always would know {largest:.1%}."
+            f"It knew {'; '.join(told)}. Naming the largest class always would know {largest:.1%}."
         ),
-        "train_accuracy": seen.train_accuracy,
-        "val_accuracy": seen.val_accuracy,
+        "seeds": [run["seed"] for run in runs],
         "largest_class": largest,
     }
 
@@ -292,5 +287,3 @@ too_small = _by_curves(_too_small)
 """TS105."""
 constant_rate = _by_curves(_constant_rate)
 """TS110."""
-nothing_learnt = _by_curves(_nothing_learnt)
-"""TS113."""

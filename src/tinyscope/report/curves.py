@@ -7,19 +7,11 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from tinyscope.evaluation.intervals import Z95
-from tinyscope.plan.recipe import Recipe
 
 ENDS_LOW = ("linear", "cosine", "one-cycle")
 """Schedules whose learning rate ends near 0."""
 
 _FEWEST = 4  # epochs, below which a curve has no shape
-
-
-def with_whole_recipes(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary whose recipes also have the keys that did not exist when it was written."""
-    defaults = Recipe().as_dict()
-    variations = [{**one, "recipe": {**defaults, **one["recipe"]}} for one in summary["variations"]]
-    return {**summary, "variations": variations}
 
 
 class Learnt(NamedTuple):
@@ -60,14 +52,32 @@ def learnt(variation: Mapping[str, Any]) -> Learnt | None:
     """What the histories of a variation of a summary say; None without validation or history."""
     if variation["validation"] is None:
         return None
-    early = variation["recipe"]["early_stopping_patience"] is not None
     images = variation["validation"]["images"]
     found = [
-        _of_run(rows, images, run["best_epoch"] if early or run["stopped"] == "diverged" else None)
+        _of_run(rows, images, kept_row(rows, run, variation["recipe"]))
         for run in variation["runs"]
         if (rows := _told(run["history"]))
     ]
     return _means(found) if found else None
+
+
+def learnt_by_those_that_know(variation: Mapping[str, Any]) -> Learnt | None:
+    """The same of the runs that learnt something, or of all where none did.
+
+    A training whose answers are guesses is a finding of its own; in a mean with the others it would
+    seem that each had learnt half.
+    """
+    knowing = [run for run in variation["runs"] if not run["guesses"]]
+    return learnt({**variation, "runs": knowing or variation["runs"]})
+
+
+def kept_row(
+    rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Of the rows of a history, at least one, that of the epoch whose weights were kept."""
+    early = recipe["early_stopping_patience"] is not None or run["stopped"] == "diverged"
+    best = run["best_epoch"] if early else None
+    return next((row for row in rows if row["epoch"] == best), rows[-1])
 
 
 def _told(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -75,8 +85,7 @@ def _told(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for row in history if all(row.get(key) is not None for key in keys)]
 
 
-def _of_run(rows: Sequence[Mapping[str, Any]], images: int, best_epoch: int | None) -> Learnt:
-    kept = next((row for row in rows if row["epoch"] == best_epoch), rows[-1])
+def _of_run(rows: Sequence[Mapping[str, Any]], images: int, kept: Mapping[str, Any]) -> Learnt:
     lowest = min(rows, key=lambda row: row["val_loss"])
     accuracy = kept["val_accuracy"]
     losses = [row["val_loss"] for row in rows]

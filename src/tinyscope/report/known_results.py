@@ -121,7 +121,7 @@ def ranked(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     recipe = next(one for one in summary["variations"] if one["name"] == chosen["variation"])[
         "recipe"
     ]
-    learnt_from = splits["train"] + (splits.get("validation", 0) if recipe.get("refit") else 0)
+    learnt_from = splits["train"] + (splits.get("validation", 0) if recipe["refit"] else 0)
     ours = {
         "accuracy": chosen["test_accuracy"],
         "method": f"{chosen['variation']} ({chosen['model']})",
@@ -136,7 +136,7 @@ def ranked(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _learnt_before(recipe: Mapping[str, Any]) -> str:
     """What a model knew before it saw the study's images, as the rest of a condition."""
-    backbone = str(recipe.get("backbone", ""))
+    backbone = recipe["backbone"]
     if not backbone:
         return ""
     name = backbone.replace("\\", "/").rstrip("/").rpartition("/")[2]

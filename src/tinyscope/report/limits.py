@@ -87,7 +87,7 @@ def limits(
         )
     found += _on_divergence(variations, validated=bool(study["validation"]))
     found += _on_known_images(data["class_names"], variations)
-    again = [f"“{one['name']}”" for one in variations if one["recipe"].get("refit")]
+    again = [f"“{one['name']}”" for one in variations if one["recipe"]["refit"]]
     if again and study["validation"]:
         found.append(
             f"After the choice, {', '.join(again)} learnt from the validation images too: "
@@ -98,7 +98,7 @@ def limits(
     short = [
         f"“{one['name']}” ({steps} steps)"
         for one in variations
-        if one["recipe"].get("classifier", "dense") == "dense"
+        if one["recipe"]["classifier"] == "dense"
         and (steps := Recipe().changed(one["recipe"]).steps(images)) < FEW_STEPS
     ]
     if short:
@@ -139,7 +139,7 @@ def _on_divergence(variations: list[dict[str, Any]], *, validated: bool) -> list
 def _on_known_images(class_names: list[str], variations: list[dict[str, Any]]) -> list[str]:
     """What it means that a backbone may have learnt from these very images."""
     names = [
-        f"“{one['name']}”" for one in variations if one["recipe"].get("backbone") == _FROM_CIFAR100
+        f"“{one['name']}”" for one in variations if one["recipe"]["backbone"] == _FROM_CIFAR100
     ]
     if not names or not named_as_cifar100(class_names):
         return []

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyscope.data.review import NOT_REVIEWED
 from tinyscope.errors import InputError
 from tinyscope.files import write_text
 from tinyscope.report import figures
@@ -15,6 +14,7 @@ from tinyscope.report.beside_published import curve_rows, differences, figure_ro
 from tinyscope.report.better_recipe import better_recipe
 from tinyscope.report.confusion_figure import TEXT_CELLS, confusion
 from tinyscope.report.data_page import SEVERITIES, inspected
+from tinyscope.report.earlier_summaries import upgraded
 from tinyscope.report.known_results import ranked
 from tinyscope.report.machines import on_one_machine
 from tinyscope.report.templating import PICTURE, THUMBNAIL, enlarged, environment, markup
@@ -54,7 +54,7 @@ def write_report(summary: Mapping[str, Any], path: Path) -> None:
 
 def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary and what follows from it for the layout alone."""
-    summary = _complete(summary)
+    summary = _laid_out(upgraded(summary))
     by_name = {variation["name"]: variation for variation in summary["variations"]}
     chosen = by_name[summary["recommended"]["variation"]]
     recipes = [variation["recipe"] for variation in summary["variations"]]
@@ -78,7 +78,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "draw_model": _model_drawer(summary),
         "leaks": chosen["test"]["leaks"],
         "expected": _expected(chosen["test"]),
-        "refitted": any(one["recipe"].get("refit") for one in summary["variations"]),
+        "refitted": any(one["recipe"]["refit"] for one in summary["variations"]),
         "any_leaks": any(_leaked(variation) for variation in summary["variations"]),
         "seen": None if summary["inspection"] is None else inspected(summary["inspection"]),
         "severities": SEVERITIES,
@@ -94,42 +94,29 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary with what an earlier version did not know, and what follows of each variation."""
+def _laid_out(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with what follows of each variation and machine."""
     names = summary["data"]["class_names"]
+    costs = whole_costs(summary["variations"])
     variations = []
     for one in summary["variations"]:
-        variation = {"published": None, "start_from": None, **one}
-        recipe = variation["recipe"]
-        published = variation["published"] or {"figures": {}, "per_class": []}
+        published = one["published"] or {"figures": {}, "per_class": []}
         variations.append(
             {
-                **variation,
-                "by_epochs": recipe.get("classifier", "dense") == "dense",
+                **one,
+                "by_epochs": one["recipe"]["classifier"] == "dense",
                 "published_test": published["figures"].get("test_accuracy"),
                 "published_classes": {row["class"]: row for row in published["per_class"]},
-                "curve_rows": curve_rows(variation),
-                "mistakes": mistakes(variation, names),
+                "curve_rows": curve_rows(one),
+                "mistakes": mistakes(one, names),
+                "whole": costs[one["name"]],
             }
         )
-    later = ("findings", "suggestions", "improvements")
-    study = {"left_out": (), "validation_came_with_data": False, **summary["study"]}
     environments = [
         {**one, "processor": one["machine"].get("device_name", one["machine"]["cpu"])}
         for one in summary["environments"]
     ]
-    data = summary["data"]
-    review = {**NOT_REVIEWED._asdict(), **data["review"]}
-    costs = whole_costs(variations)
-    variations = [{**one, "whole": costs[one["name"]]} for one in variations]
-    known = {
-        "study": study,
-        "recommended": {"diverged": False, "guesses": False, **summary["recommended"]},
-        "data": {**data, "review": review},
-        "environments": environments,
-        "variations": variations,
-    }
-    return {**dict.fromkeys(later, ()), **summary, **known}
+    return {**summary, "environments": environments, "variations": variations}
 
 
 def _runs_behind(better: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -148,7 +135,7 @@ def _expected(test: Mapping[str, Any]) -> list[float] | None:
     """The interval of the accuracy on images that are no copies of training images, if known."""
     leaks = test["leaks"]
     if leaks is not None and leaks["images"]:
-        return leaks.get("image_interval_without")  # earlier versions did not tell it
+        return leaks["image_interval_without"]  # None where an earlier version did not tell it
     interval: list[float] = test["image_interval"]
     return interval
 

@@ -21,7 +21,6 @@ from tinyscope.report.curve_checks import (
     too_few_epochs,
     too_small,
 )
-from tinyscope.report.curves import with_whole_recipes
 
 
 class StudyCheck(NamedTuple):
@@ -136,10 +135,9 @@ def study_findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         dictionaries with "variation", "evidence" (one sentence with its figures), and the figures
         themselves.
     """
-    whole = with_whole_recipes(summary)
     found = []
     for code, check in STUDY_CHECKS.items():
-        outcome = _CHECKS[code](whole)
+        outcome = _CHECKS[code](summary)
         word = "not applicable" if outcome.not_applicable else "clear"
         found.append(
             {

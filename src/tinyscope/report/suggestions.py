@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyscope.plan.recipe import faults
-from tinyscope.report.curves import learnt, with_whole_recipes
+from tinyscope.report.curves import learnt_by_those_that_know
 from tinyscope.report.ideas import Idea, Ideas
 
 MOST = 8
@@ -30,10 +30,10 @@ def suggestions(summary: Mapping[str, Any], findings: list[dict[str, Any]]) -> l
         that variation's, by rule; None where nothing is known). Empty without validation images:
         nothing could say what a suggestion has brought.
     """
-    summary = with_whole_recipes(summary)
     name = summary["recommended"]["variation"]
     start = next(one for one in summary["variations"] if one["name"] == name)
-    seen = learnt(start) if start["recipe"]["classifier"] == "dense" else None
+    dense = start["recipe"]["classifier"] == "dense"
+    seen = learnt_by_those_that_know(start) if dense else None
     if start["validation"] is None:
         return []
     of_start = {

@@ -107,7 +107,7 @@ def summarise(
                 album=album,
             )
         )
-        candidates.append(_candidate(group, validation))
+        candidates.append(_candidate(variations[-1], validation))
         on_test[name] = test[0].right
         if validation is not None:
             on_validation[name] = validation[0].right
@@ -149,11 +149,7 @@ def summarise(
         "limits": limits(data, about, variations, test_came_with_data=test_came_with_data),
         "pictures": album.pictures,
     }
-    summary["findings"] = found = study_findings(summary)
-    guessing = [
-        item["variation"] for one in found if one["code"] == "TS113" for item in one["items"]
-    ]
-    summary["recommended"]["guesses"] = choice.variation in guessing
+    summary["findings"] = study_findings(summary)
     summary["suggestions"] = suggestions(summary, summary["findings"])
     return summary
 
@@ -189,9 +185,10 @@ def _without_gallery(inspection: Mapping[str, Any]) -> dict[str, Any]:
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What `tinyscope run --json` prints of a summary: keys "recommended" and "variations"."""
     recommended = summary["recommended"]
-    keys = ("variation", "model", "test_accuracy", "val_accuracy", "image_interval")
+    keys = ("variation", "model", "standing", "reason", "test_accuracy", "val_accuracy")
+    spread = ("lowest_seed_accuracy", "image_interval", "seed_interval", "seeds")
     return {
-        "recommended": {key: recommended[key] for key in (*keys, "seed_interval", "seeds")},
+        "recommended": {key: recommended[key] for key in (*keys, *spread)},
         "variations": [
             {
                 "name": variation["name"],
@@ -258,14 +255,16 @@ def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
     ]
 
 
-def _candidate(runs: Sequence[Run], validation: Sequence[Evaluation] | None) -> Candidate:
+def _candidate(variation: Mapping[str, Any], validation: Sequence[Evaluation] | None) -> Candidate:
+    runs = variation["runs"]
     return Candidate(
-        variation=runs[0].variation,
-        parameters=runs[0].parameters,
-        seeds=tuple(run.seed for run in runs),
+        variation=variation["name"],
+        parameters=variation["parameters"],
+        seeds=tuple(run["seed"] for run in runs),
         accuracies=tuple(one.accuracy for one in validation or ()),
         right=None if validation is None else validation[0].right,
-        diverged=tuple(run.seed for run in runs if run.result["stopped"] == DIVERGED),
+        diverged=tuple(run["seed"] for run in runs if run["stopped"] == DIVERGED),
+        guessing=tuple(run["seed"] for run in runs if run["guesses"]),
     )
 
 
@@ -289,7 +288,7 @@ def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dic
         "model": chosen["model"],
         "run": chosen["runs"][0]["name"],
         "reason": choice.reason,
-        "diverged": choice.diverged,
+        "standing": choice.standing,
         "cannot_be_told_apart_from": list(choice.cannot_be_told_apart_from),
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
+_MORE_DIGITS = 3
 PICTURE, THUMBNAIL = 96, 56
 """CSS pixels that the widths of single and of listed pictures are brought near."""
 
@@ -63,8 +64,20 @@ def enlarged(pixels: int, near: int) -> int:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share as per cent: 0.912 is "91.2%"; None is an en dash."""
-    return "–" if share is None else f"{100 * share:.{digits}f}%"
+    """A share as per cent: 0.912 is "91.2%"; None is an en dash.
+
+    What is less than all, or more than nothing, is not rounded to it: 0.9996 is "99.96%".
+    """
+    return "–" if share is None else f"{_hundredths(share, digits)}%"
+
+
+def _hundredths(share: float, digits: int) -> str:
+    """100 times a share, with at least so many digits, and more where it would seem 0 or 100."""
+    for more in range(digits, digits + _MORE_DIGITS + 1):
+        text = f"{100 * share:.{more}f}"
+        if float(text) not in (0, 100) or share in (0, 1):
+            return text
+    return f"{100 * share:.{digits}f}"
 
 
 def as_published(share: float | None) -> str:
@@ -82,7 +95,7 @@ def between(interval: Sequence[float] | None, digits: int = 1) -> str:
     if interval is None:
         return "–"
     low, high = interval
-    return f"{100 * low:.{digits}f}–{100 * high:.{digits}f}%"
+    return f"{_hundredths(low, digits)}–{_hundredths(high, digits)}%"
 
 
 def points(difference: float) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import DataError
+from tinyscope.evaluation.chance import above_chance
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.intervals import student, wilson
+from tinyscope.report.curves import kept_row
 from tinyscope.report.pictures import Album
 from tinyscope.runs.run import Run
 
@@ -168,8 +170,18 @@ def _run_block(run: Run, test: Evaluation, validation: Evaluation | None) -> dic
         "best_epoch": run.result["best_epoch"],
         "stopped": run.result["stopped"],
         "test_openings": run.result["test_openings"],
+        "guesses": _guesses(run, validation),
         "history": [{key: _finite(value) for key, value in row.items()} for row in run.history],
     }
+
+
+def _guesses(run: Run, validation: Evaluation | None) -> bool:
+    """Whether a training that is told epoch by epoch has learnt no more than luck would know."""
+    rows = [row for row in run.history if row.get("train_accuracy") is not None]
+    if validation is None or not rows or run.recipe.classifier != "dense":
+        return False
+    kept = kept_row(rows, run.result, run.recipe.as_dict())
+    return not above_chance(validation.matrix.tolist(), train_accuracy=kept["train_accuracy"])
 
 
 def _finite(value: float | None) -> float | None:

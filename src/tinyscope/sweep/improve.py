@@ -18,7 +18,6 @@ from tinyscope.plan.recipe_book import recipe
 from tinyscope.plan.study import NETWORK, Study
 from tinyscope.plan.study_faults import grid_points
 from tinyscope.plan.study_files import parse
-from tinyscope.report.curves import with_whole_recipes
 from tinyscope.report.page import write_report
 from tinyscope.report.study_checks import study_findings
 from tinyscope.report.suggestions import suggestions
@@ -127,7 +126,7 @@ def _step(
     numbers = [int(match[1]) for name in names if (match := re.fullmatch(r"improved-(\d+)", name))]
     name = f"improved-{max(numbers, default=0) + 1}"
     asked = _study(before)
-    if run_in := summary["study"].get("run_in"):  # which earlier versions did not write
+    if run_in := summary["study"]["run_in"]:  # which earlier versions did not write
         asked = _seen_from_here(asked, before.folder / run_in)
     if isinstance(data, (str, Path)):
         asked, data = replace(asked, data=str(data)), None
@@ -220,7 +219,7 @@ def _with_variation(
     asked = study.recipes()
     wanted = {
         one["name"]: Recipe().changed({**one["recipe"], "precision": asked[one["name"]].precision})
-        for one in with_whole_recipes(summary)["variations"]
+        for one in summary["variations"]
     }
     wanted[name] = wanted[old].changed(changes)
     starts = {one: start for one, start in study.starts().items() if one in wanted}

@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from tinyscope.errors import StorageError
+from tinyscope.evaluation.choice import Standing
 from tinyscope.files import read_json
+from tinyscope.report.earlier_summaries import upgraded
 from tinyscope.report.page import write_report
 from tinyscope.report.summary import FORMAT, PARTS, headline
+from tinyscope.report.templating import between, percent
 from tinyscope.runs.run import Run, read_run
 from tinyscope.shipping.classifier import Classifier, load_classifier
+
+_VERDICTS: dict[Standing, str] = {
+    "recommended": "Recommended",
+    "unchosen": "Nothing was chosen, there are no validation images; shown",
+    "guesses": "Nothing can be recommended, the answers cannot be told from guesses; shown",
+    "diverged": "Nothing can be recommended, the trainings diverged; shown",
+}
 
 
 @dataclass(frozen=True)
 class Recommended:
-    """The run that a study recommends."""
+    """The run that a study recommends, or shows where it can recommend nothing."""
 
     run: Run
     reason: str
@@ -53,14 +63,30 @@ class StudyResult:
 
         For people, before the variation's name: "Recommended".
         """
+        return _VERDICTS[self.summary["recommended"]["standing"]]
+
+    @property
+    def tested(self) -> str:
+        """What the model that ships knows of the test images, for people, in a line.
+
+        Where some of them are copies of training images, it is told of the others; where there are
+        more seeds than its own, their mean stands beside.
+        """
         chosen = self.summary["recommended"]
-        if chosen.get("diverged"):
-            return "Nothing can be recommended, the trainings diverged; shown"
-        if chosen.get("guesses"):
-            return "Nothing can be recommended, the answers cannot be told from guesses; shown"
-        if chosen["val_accuracy"] is None:
-            return "Nothing was chosen, there are no validation images; shown"
-        return "Recommended"
+        block = next(
+            one for one in self.summary["variations"] if one["name"] == chosen["variation"]
+        )["test"]
+        leaks, images = block["leaks"], block["images"]
+        shown, interval, which = block["lowest_seed_accuracy"], block["image_interval"], "images"
+        if leaks is not None and leaks["images"] and leaks["image_interval_without"] is not None:
+            shown, interval = leaks["lowest_seed_accuracy_without"], leaks["image_interval_without"]
+            images -= leaks["images"]
+            which = "images that have no copy among the training images"
+        others = f"; mean of {len(chosen['seeds'])} seeds on all {percent(block['accuracy'])}"
+        return (
+            f"Test accuracy: {percent(shown)} of {images:,} {which} (95% interval "
+            f"{between(interval)})" + others * (len(chosen["seeds"]) > 1)
+        )
 
     def report(self, path: str | Path) -> Path:
         """Writes the report to another place as well; returns it.
@@ -87,8 +113,9 @@ class StudyResult:
         """The recommendation and its reason, in a notebook."""
         chosen = self.summary["recommended"]
         return (
-            f"<p><strong>{escape(chosen['variation'])}</strong>: "
-            f"{chosen['test_accuracy']:.1%} of the test images. {escape(chosen['reason'])}</p>"
+            f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>, "
+            f"{percent(chosen['lowest_seed_accuracy'])} of the test images. "
+            f"{escape(chosen['reason'])}</p>"
         )
 
 
@@ -117,7 +144,7 @@ def read_study(folder: Path) -> StudyResult:
             f"{path} is damaged: it lacks {', '.join(missing)}. Run the study again to have it "
             "written anew; its finished runs are kept."
         )
-    return StudyResult(folder.resolve(), summary)
+    return StudyResult(folder.resolve(), upgraded(summary))
 
 
 def _is_there(path: Path) -> bool:

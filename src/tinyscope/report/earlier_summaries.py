@@ -1,0 +1,54 @@
+"""Summaries of earlier versions, with what those did not write."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinyscope.data.review import NOT_REVIEWED
+from tinyscope.plan.recipe import Recipe
+
+
+def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary as this version would have written it, as far as it can be known.
+
+    What an earlier version did not measure is None; the summary of this version comes back equal.
+
+    Args:
+        summary: with `summary.PARTS` at least.
+    """
+    variations = [_variation(one) for one in summary["variations"]]
+    first_kept = {"left_out": [], "validation_came_with_data": False, "run_in": ""}
+    review = {**NOT_REVIEWED._asdict(), "gone": 0, **summary["data"]["review"]}
+    later: dict[str, Any] = {"findings": [], "suggestions": [], "improvements": []}
+    return {
+        **later,
+        **summary,
+        "study": {**first_kept, **summary["study"]},
+        "recommended": _recommended(summary["recommended"]),
+        "data": {**summary["data"], "review": review},
+        "variations": variations,
+        "comparisons": {"one_key": [], **summary["comparisons"]},
+    }
+
+
+def _recommended(before: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen; instead of its standing there were words for two of them, or none."""
+    if "standing" in before:
+        return dict(before)
+    told = {key: value for key, value in before.items() if key not in ("diverged", "guesses")}
+    standing = "unchosen" if before["val_accuracy"] is None else "recommended"
+    if before.get("guesses"):
+        standing = "guesses"
+    if before.get("diverged"):
+        standing = "diverged"
+    return {**told, "standing": standing}
+
+
+def _variation(before: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"published": None, "start_from": None, **before}
+    found["recipe"] = {**Recipe().as_dict(), **before["recipe"]}
+    found["runs"] = [{"guesses": False, **run} for run in before["runs"]]
+    leaks = before["test"]["leaks"]
+    if leaks is not None:
+        later = dict.fromkeys(("lowest_seed_accuracy_without", "image_interval_without"))
+        found["test"] = {**before["test"], "leaks": {**later, **leaks}}
+    return found

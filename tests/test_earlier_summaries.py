@@ -1,0 +1,85 @@
+"""Summaries that earlier versions wrote: what they did not know is filled in once."""
+
+import copy
+import json
+
+import pytest
+from page_reader import Page
+from page_world import small_summary
+
+from tinyscope.report import page
+from tinyscope.report.earlier_summaries import upgraded
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def summary(tmp_path):
+    return small_summary(tmp_path / "runs")
+
+
+def first_version(summary):
+    """Without anything that came later."""
+    old = copy.deepcopy(summary)
+    for key in ("findings", "suggestions", "improvements"):
+        del old[key]
+    for key in ("left_out", "validation_came_with_data", "run_in"):
+        del old["study"][key]
+    for key in ("gone", "of_test"):
+        del old["data"]["review"][key]
+    del old["recommended"]["standing"], old["comparisons"]["one_key"]
+    for one in old["variations"]:
+        del one["published"], one["start_from"]
+        for key in ("classifier", "refit", "backbone", "hardest_share"):
+            del one["recipe"][key]
+        for run in one["runs"]:
+            del run["guesses"]
+    return old
+
+
+def test_a_summary_of_this_version_is_left_as_it_is(summary):
+    assert upgraded(summary) == summary
+    assert upgraded(json.loads(json.dumps(summary))) == summary
+
+
+def test_what_a_summary_of_the_first_version_lacks_is_filled_in(summary):
+    summary["recommended"]["standing"] = "recommended"
+    for one in summary["variations"]:
+        for run in one["runs"]:
+            run["guesses"] = False
+    found = upgraded(first_version(summary))
+    assert found["study"] == summary["study"]
+    assert found["recommended"] == summary["recommended"]
+    assert found["variations"][0]["recipe"] == summary["variations"][0]["recipe"]
+    assert found["variations"][0]["runs"] == summary["variations"][0]["runs"]
+    assert found["findings"] == found["comparisons"]["one_key"] == []
+
+
+def test_such_a_summary_is_still_a_page(summary):
+    assert not Page(page.render(first_version(summary))).faults
+
+
+@pytest.mark.parametrize(
+    ("words", "standing"),
+    [
+        ({}, "recommended"),
+        ({"val_accuracy": None}, "unchosen"),
+        ({"diverged": False, "guesses": True}, "guesses"),
+        ({"diverged": True, "guesses": False}, "diverged"),
+    ],
+)
+def test_earlier_words_for_where_a_model_stands_are_understood(summary, words, standing):
+    del summary["recommended"]["standing"]
+    summary["recommended"] |= words
+    found = upgraded(summary)["recommended"]
+    assert found["standing"] == standing
+    assert not {"diverged", "guesses"} & set(found)
+
+
+def test_leaks_without_what_can_be_expected_have_none(summary):
+    block = summary["variations"][0]["test"]
+    block["leaks"] = {"images": 3, "accuracy": 1.0, "accuracy_without": 0.8}
+    found = upgraded(summary)["variations"][0]["test"]["leaks"]
+    assert found["image_interval_without"] is None
+    assert found["lowest_seed_accuracy_without"] is None
+    assert found["accuracy_without"] == 0.8

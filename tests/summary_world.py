@@ -1,7 +1,7 @@
 """Summaries of finished studies written by hand, as far as checks and suggestions read them."""
 
+from tinyscope.diagnosis.augmentation_evidence import CIFAR10
 from tinyscope.plan.recipe import Recipe
-from tinyscope.report.augmentation_evidence import CIFAR10
 
 IMAGES = 5000  # of validation
 CLASSES = tuple(sorted(CIFAR10))

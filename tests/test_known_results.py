@@ -3,8 +3,8 @@ import itertools
 import pytest
 
 from tinyscope.data.families import _FAMILY_OF
+from tinyscope.diagnosis.augmentation_evidence import CIFAR10
 from tinyscope.plan.recipe import Recipe
-from tinyscope.report.augmentation_evidence import CIFAR10
 from tinyscope.report.known_results import KNOWN_RESULTS, known_results, ranked
 
 CIFAR100 = sorted(_FAMILY_OF)

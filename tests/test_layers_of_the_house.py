@@ -13,7 +13,7 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.stat().st_size)
 LEAVES = {"errors", "files"}
 PLAIN = LEAVES | {"plan", "data", "models"}
 MIDDLE = PLAIN | {"runs", "evaluation"}
-UPPER = MIDDLE | {"training", "features", "report", "shipping"}
+UPPER = MIDDLE | {"training", "features", "diagnosis", "report", "shipping"}
 BELOW_TOP = UPPER | {"inspection", "sweep"}
 MAY_IMPORT = {
     "errors": set(),
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "threads": set(),
     **dict.fromkeys(("plan", "data", "models"), LEAVES),
     **dict.fromkeys(("runs", "evaluation"), PLAIN),
-    **dict.fromkeys(("training", "features", "report", "shipping"), MIDDLE),
+    **dict.fromkeys(("training", "features", "diagnosis", "shipping"), MIDDLE),
+    "report": MIDDLE | {"diagnosis"},
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
     "command_parameters": set(),
@@ -35,6 +36,7 @@ MAY_IMPORT = {
 TORCH_ONLY_IN = {
     "plan": set(),
     "runs": set(),
+    "diagnosis": set(),
     "report": set(),
     "evaluation": {"predict"},
     "data": {"augmentation", "batches"},

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from tinyscope.report import answer_checks
+from tinyscope.diagnosis import answer_checks
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))

@@ -14,10 +14,10 @@ from summary_world import (
     variation,
 )
 
+from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY
+from tinyscope.diagnosis.learning_curves import learnt, learnt_by_those_that_know
+from tinyscope.diagnosis.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.inspection.checks import CHECKS
-from tinyscope.report.answer_checks import QUICK_ACCURACY
-from tinyscope.report.curves import learnt, learnt_by_those_that_know
-from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.report.summary import summarise
 
 

@@ -6,15 +6,15 @@ from summary_world import OVERFIT, curve, make_summary, measured, pair, variatio
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.families import families_of
+from tinyscope.diagnosis import ideas
+from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
+from tinyscope.diagnosis.study_checks import STUDY_CHECKS, study_findings
+from tinyscope.diagnosis.suggestions import suggestions
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import WHITENED, fine_tuning, quick, standard, transfer
-from tinyscope.report import ideas
-from tinyscope.report.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
-from tinyscope.report.study_checks import STUDY_CHECKS, study_findings
-from tinyscope.report.suggestions import suggestions
 from tinyscope.training.cost import image_flop
 from tinyscope.training.untrained import untrained
 

@@ -1,10 +1,10 @@
 import pytest
 
+from tinyscope.diagnosis import whitened_cost
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import accurate, quick, sprint, standard
-from tinyscope.report import whitened_cost
 from tinyscope.training import cost
 from tinyscope.training.proxy import proxy_recipe
 

@@ -65,8 +65,8 @@ def datasets() -> Iterator[str]:
 
 def checks() -> Iterator[str]:
     """The checks of images, then those of a finished study, by code, with how bad a finding is."""
+    from tinyscope.diagnosis.study_checks import STUDY_CHECKS
     from tinyscope.inspection.checks import CHECKS
-    from tinyscope.report.study_checks import STUDY_CHECKS
 
     yield from _columns(
         (code, f"{check.severity:<8} {check.title}")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from tinyscope.diagnosis.learning_curves import learnt
 from tinyscope.plan.published_figures import PublishedFigures
-from tinyscope.report.curves import learnt
 from tinyscope.report.templating import (
     as_published,
     between,

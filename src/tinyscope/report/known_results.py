@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinyscope.data.families import families_of
-from tinyscope.report.augmentation_evidence import CIFAR10
+from tinyscope.diagnosis.augmentation_evidence import CIFAR10
 
 
 class KnownResult(NamedTuple):

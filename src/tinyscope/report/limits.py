@@ -5,10 +5,9 @@ from typing import Any
 
 from tinyscope.data.families import named_as_cifar100
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
+from tinyscope.runs.run import DIVERGED
 
 FEW = 30  # test images of a class below which its figures say little
-
-DIVERGED = "diverged"
 
 _FROM_CIFAR100 = "cifar100-backbone"
 _TOLD_CLASSES = 5  # without test images that are named

@@ -11,6 +11,8 @@ from tinyscope import __version__
 from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts
+from tinyscope.diagnosis.study_checks import study_findings
+from tinyscope.diagnosis.suggestions import suggestions
 from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
@@ -18,12 +20,10 @@ from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
-from tinyscope.report.limits import DIVERGED, limits
+from tinyscope.report.limits import limits
 from tinyscope.report.pictures import Album
-from tinyscope.report.study_checks import study_findings
-from tinyscope.report.suggestions import suggestions
 from tinyscope.report.variation_block import evaluations, variation_block
-from tinyscope.runs.run import Run
+from tinyscope.runs.run import DIVERGED, Run
 
 FORMAT = 1
 PARTS = (

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset
+from tinyscope.diagnosis.learning_curves import kept_row
 from tinyscope.errors import DataError
 from tinyscope.evaluation.chance import above_chance
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.intervals import student, wilson
-from tinyscope.report.curves import kept_row
 from tinyscope.report.pictures import Album
 from tinyscope.runs.run import Run
 

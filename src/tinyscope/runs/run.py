@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,6 +19,12 @@ from tinyscope.plan.spelling import spelled
 
 FORMAT = 1
 """Of the files in a run's folder; a larger one was written by a later version."""
+
+Stopped = Literal["all epochs", "early stopping", "diverged"]
+"""Why a training ended; "diverged": its loss was no number any more."""
+ALL_EPOCHS: Stopped = "all epochs"
+EARLY_STOPPING: Stopped = "early stopping"
+DIVERGED: Stopped = "diverged"
 
 HISTORY_COLUMNS = (
     "epoch",

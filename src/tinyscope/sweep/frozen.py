@@ -30,6 +30,7 @@ from tinyscope.models.classical_head import ClassicalHead
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import Extractor, TransferNetwork
 from tinyscope.plan.recipe import Recipe
+from tinyscope.runs.run import ALL_EPOCHS
 from tinyscope.sweep.beginnings import Beginning
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
@@ -284,7 +285,7 @@ def _fit(
         figures = _figures(head, material.validation.in_order(_AT_A_TIME))
         row["val_loss"], row["val_accuracy"] = figures
     best = None if material.validation is None else 1
-    return Trained(head, [row], best, "all epochs", 0), final
+    return Trained(head, [row], best, ALL_EPOCHS, 0), final
 
 
 def _figures(head: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, float]:

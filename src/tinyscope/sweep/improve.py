@@ -9,6 +9,8 @@ from typing import Any
 
 from tinyscope.data.catalogue import DATASETS
 from tinyscope.data.dataset import Splits
+from tinyscope.diagnosis.study_checks import study_findings
+from tinyscope.diagnosis.suggestions import suggestions
 from tinyscope.errors import DataError, InputError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
 from tinyscope.files import read_json, write_json
@@ -19,8 +21,6 @@ from tinyscope.plan.study import NETWORK, Study
 from tinyscope.plan.study_faults import grid_points
 from tinyscope.plan.study_files import parse
 from tinyscope.report.page import write_report
-from tinyscope.report.study_checks import study_findings
-from tinyscope.report.suggestions import suggestions
 from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study

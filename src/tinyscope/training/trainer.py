@@ -22,6 +22,7 @@ from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
+from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
 from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
@@ -49,9 +50,8 @@ class Trained:
     history: list[Row]
     best_epoch: int | None
     """The epoch with the lowest validation loss; None without validation images."""
-    stopped: str
-    """ "all epochs", "early stopping" or "diverged": the loss was no number any more; the weights
-    are the best epoch's, or the initial ones."""
+    stopped: Stopped
+    """Where it diverged, the weights are the best epoch's, or the initial ones."""
     flop: int
     """By the formula of `cost.training_flop`."""
 
@@ -152,16 +152,16 @@ class Trainer:
         on_step: Callable[[int, int], None],
     ) -> Trained:
         """All epochs that are left; see `train`."""
-        stopped = "all epochs"
+        stopped: Stopped = ALL_EPOCHS
         if checkpoint is not None and checkpoint.exists():
             self._restore(checkpoint)
         for epoch in range(len(self._history) + 1, self.recipe.epochs + 1):
             if self._watch.wants_to_stop:
-                stopped = "early stopping"
+                stopped = EARLY_STOPPING
                 break
             row = self._epoch(epoch, on_step)
             if not self._sound(row):
-                stopped = "diverged"
+                stopped = DIVERGED
                 break
             self._history.append(row)
             if row["val_loss"] is None or self._watch.after_epoch(epoch, row["val_loss"]):
@@ -171,10 +171,10 @@ class Trainer:
             overdue = time.monotonic() - self._written_at > _SECONDS_BETWEEN_CHECKPOINTS
             if checkpoint is not None and (overdue or last):
                 self._write(checkpoint)
-        if stopped != "diverged" and self._watch.wants_to_stop:
-            stopped = "early stopping"
-        if stopped == "diverged" or self.recipe.early_stopping_patience is not None:
-            self._restore_best(diverged=stopped == "diverged")
+        if stopped != DIVERGED and self._watch.wants_to_stop:
+            stopped = EARLY_STOPPING
+        if stopped == DIVERGED or self.recipe.early_stopping_patience is not None:
+            self._restore_best(diverged=stopped == DIVERGED)
         self.network.eval()
         flop = training_flop(
             self.network,

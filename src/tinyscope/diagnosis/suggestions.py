@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinyscope.diagnosis.ideas import Idea, Ideas
+from tinyscope.diagnosis.learning_curves import learnt_by_those_that_know
 from tinyscope.plan.recipe import faults
-from tinyscope.report.curves import learnt_by_those_that_know
-from tinyscope.report.ideas import Idea, Ideas
 
 MOST = 8
 """Suggestions, at most."""

@@ -36,14 +36,15 @@ only where TS102 asks for them.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, STANDARD_ACCURACY, on_all_of_cifar10
+from tinyscope.diagnosis.augmentation_evidence import harms, used
+from tinyscope.diagnosis.curve_checks import augments
+from tinyscope.diagnosis.fitted_recipes import borne, fast, fine_tuned, training_images
+from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt
+from tinyscope.diagnosis.whitened_cost import seen_sides, training_flop
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import WHITENED
-from tinyscope.report.answer_checks import QUICK_ACCURACY, STANDARD_ACCURACY, on_all_of_cifar10
-from tinyscope.report.augmentation_evidence import harms, used
-from tinyscope.report.curve_checks import augments
-from tinyscope.report.curves import ENDS_LOW, Learnt
-from tinyscope.report.fitted_recipes import borne, fast, fine_tuned, training_images
-from tinyscope.report.whitened_cost import seen_sides, training_flop
+from tinyscope.runs.run import ALL_EPOCHS
 
 _FAST = (("quick", QUICK_ACCURACY), ("standard", STANDARD_ACCURACY))
 _WIDER = "compact-cnn-wide"
@@ -308,7 +309,7 @@ class Ideas:
 
     def _longer(self) -> Iterator[Idea]:
         code, epochs = "TS102", self.recipe["epochs"]
-        if not all(run["stopped"] == "all epochs" for run in self.start["runs"]):
+        if not all(run["stopped"] == ALL_EPOCHS for run in self.start["runs"]):
             return
         if self.found["TS101"] and not self.found[code]:
             return  # it would learn more by heart

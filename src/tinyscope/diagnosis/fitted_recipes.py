@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinyscope.diagnosis.augmentation_evidence import harms, may_mirror
 from tinyscope.plan.recipe_book import fine_tuning, recipe
-from tinyscope.report.augmentation_evidence import harms, may_mirror
 
 _STEPS = 400
 """Of the optimizer: a little less than `quick` takes on CIFAR-10."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tinyscope.diagnosis.augmentation_evidence import used
+from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt, learnt, learnt_by_those_that_know
 from tinyscope.evaluation.intervals import Z95
-from tinyscope.report.augmentation_evidence import used
-from tinyscope.report.curves import ENDS_LOW, Learnt, learnt, learnt_by_those_that_know
+from tinyscope.runs.run import ALL_EPOCHS
 
 GAP = 0.05
 """Of training over validation accuracy, from which a network is said to know images by heart."""
@@ -136,7 +137,7 @@ def _stops_early(variation: Mapping[str, Any]) -> bool:
 
 
 def _all_epochs(variation: Mapping[str, Any]) -> bool:
-    return all(run["stopped"] == "all epochs" for run in variation["runs"])
+    return all(run["stopped"] == ALL_EPOCHS for run in variation["runs"])
 
 
 def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:

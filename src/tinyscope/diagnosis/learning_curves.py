@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from tinyscope.evaluation.intervals import Z95
+from tinyscope.runs.run import DIVERGED
 
 ENDS_LOW = ("linear", "cosine", "one-cycle")
 """Schedules whose learning rate ends near 0."""
@@ -75,7 +76,7 @@ def kept_row(
     rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Of the rows of a history, at least one, that of the epoch whose weights were kept."""
-    early = recipe["early_stopping_patience"] is not None or run["stopped"] == "diverged"
+    early = recipe["early_stopping_patience"] is not None or run["stopped"] == DIVERGED
     best = run["best_epoch"] if early else None
     return next((row for row in rows if row["epoch"] == best), rows[-1])
 

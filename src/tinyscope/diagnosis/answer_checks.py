@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from statistics import stdev
 from typing import Any
 
+from tinyscope.diagnosis.augmentation_evidence import CIFAR10, harms, used, verdicts
+from tinyscope.diagnosis.curve_checks import NO_VALIDATION, Outcome, augments
 from tinyscope.plan.recipe_book import WHITENED
-from tinyscope.report.augmentation_evidence import CIFAR10, harms, used, verdicts
-from tinyscope.report.curve_checks import NO_VALIDATION, Outcome, augments
-from tinyscope.report.limits import DIVERGED
+from tinyscope.runs.run import DIVERGED
 
 PAIR_OF_ERRORS = 0.1
 """Share of all errors that makes a pair of classes stand out, and three times its even share."""

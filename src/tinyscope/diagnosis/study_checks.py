@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from tinyscope.report.answer_checks import (
+from tinyscope.diagnosis.answer_checks import (
     behind,
     confused_classes,
     diverged,
@@ -12,7 +12,7 @@ from tinyscope.report.answer_checks import (
     seeds_apart,
     unfit_augmentations,
 )
-from tinyscope.report.curve_checks import (
+from tinyscope.diagnosis.curve_checks import (
     Outcome,
     constant_rate,
     nothing_learnt,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.whitened_cnn import WhitenedCNN
 from tinyscope.plan.recipe import Recipe
-from tinyscope.training.cuda_graph import RecordedPass
+from tinyscope.training.cuda_graph import CudaGraphPass
 from tinyscope.training.material import images_of
 from tinyscope.training.trainer import Trainer
 
@@ -43,7 +43,7 @@ def test_a_replay_leaves_the_gradients_that_the_pass_itself_leaves():
         loss.backward()
         return (loss.detach(),)
 
-    replayed = RecordedPass(compute, weights)
+    replayed = CudaGraphPass(compute, weights)
     for size in (16, 16, 12, 16, 16, 12, 12, 16, 12, 12):
         images = torch.randn(size, 3, 16, 16, device="cuda")
         labels = torch.randint(0, 4, (size,), device="cuda")
@@ -85,7 +85,7 @@ def test_each_replay_drops_other_values():
         values.sum().backward()
         return (values.detach(),)
 
-    replayed = RecordedPass(compute, [weight])
+    replayed = CudaGraphPass(compute, [weight])
     batch, labels = torch.ones(1000, device="cuda"), torch.zeros(1, device="cuda")
     answers = [replayed(batch, labels)[0].clone() for _ in range(6)]
 

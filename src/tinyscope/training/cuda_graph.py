@@ -13,7 +13,7 @@ _LAUNCHED_FIRST = 3
 """Passes of a shape before it is recorded: in them cuDNN and cuBLAS choose and allocate."""
 
 
-class RecordedPass:
+class CudaGraphPass:
     """A pass on a GPU that is recorded once for each shape of batch, then replayed.
 
     Kernels of small images last a few microseconds, less than Python needs to launch the next one;

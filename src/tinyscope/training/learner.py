@@ -9,7 +9,7 @@ from tinyscope.data.augmentation import shrunk
 from tinyscope.evaluation.predict import forward
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.checkpoint import optimizer_state, restore_optimizer
-from tinyscope.training.cuda_graph import Pass, RecordedPass
+from tinyscope.training.cuda_graph import Pass, CudaGraphPass
 from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.replayed_pass import ReplayedPass
 
@@ -39,7 +39,7 @@ class Learner:
         parameters = list(network.parameters())
         device = parameters[0].device
         if device.type == "cuda":
-            self._pass = RecordedPass(self._forward_and_backward, parameters)
+            self._pass = CudaGraphPass(self._forward_and_backward, parameters)
         elif device.type == "cpu":
             self._pass = ReplayedPass(self._forward_and_backward, parameters)
 

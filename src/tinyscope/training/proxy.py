@@ -8,7 +8,7 @@ from tinyscope.data.augmentation import shrunk
 from tinyscope.evaluation.predict import forward
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import sprint
-from tinyscope.training.cuda_graph import RecordedPass
+from tinyscope.training.cuda_graph import CudaGraphPass
 from tinyscope.training.learner import Learner
 from tinyscope.training.schedules import rate_factor, size_share
 
@@ -67,7 +67,7 @@ class Proxy:
         self._steps_per_epoch = steps_per_epoch
         device = next(network.parameters()).device
         self._sound = torch.ones((), dtype=torch.bool, device=device)
-        self._losses = RecordedPass(self._computed, []) if device.type == "cuda" else self._computed
+        self._losses = CudaGraphPass(self._computed, []) if device.type == "cuda" else self._computed
 
     def hardest(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """The images that the larger network is to learn from.

@@ -9,7 +9,7 @@ from tinyscope.data.augmentation import shrunk
 from tinyscope.evaluation.predict import forward
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.checkpoint import optimizer_state, restore_optimizer
-from tinyscope.training.cuda_graph import Pass, CudaGraphPass
+from tinyscope.training.cuda_graph import CudaGraphPass, Pass
 from tinyscope.training.optimizers import build_optimizer, check_backbone
 from tinyscope.training.replayed_pass import ReplayedPass
 

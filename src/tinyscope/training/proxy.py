@@ -67,7 +67,9 @@ class Proxy:
         self._steps_per_epoch = steps_per_epoch
         device = next(network.parameters()).device
         self._sound = torch.ones((), dtype=torch.bool, device=device)
-        self._losses = CudaGraphPass(self._computed, []) if device.type == "cuda" else self._computed
+        self._losses = (
+            CudaGraphPass(self._computed, []) if device.type == "cuda" else self._computed
+        )
 
     def hardest(self, pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """The images that the larger network is to learn from.

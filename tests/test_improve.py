@@ -28,8 +28,8 @@ def _cheap():
     """Only suggestions that train as fast as the study itself, and pages that only name names."""
     whole = module.suggestions
 
-    def cheap_ones(summary, findings):
-        return [one for one in whole(summary, findings) if one["code"] in CHEAP]
+    def cheap_ones(summary, findings, **price):
+        return [one for one in whole(summary, findings, **price) if one["code"] in CHEAP]
 
     def page(summary, path):
         path.write_text(" ".join(one["variation"] for one in summary["improvements"]))
@@ -290,7 +290,7 @@ def test_a_study_without_validation_images_is_refused(folder):
 
 
 def test_where_nothing_is_left_to_suggest_that_is_said(folder, monkeypatch):
-    monkeypatch.setattr(module, "suggestions", lambda summary, findings: [])
+    monkeypatch.setattr(module, "suggestions", lambda summary, findings, **price: [])
     with pytest.raises(InputError) as told:
         improve(folder)
     assert str(told.value) == f"Nothing is left to suggest for the study in {folder}."
@@ -306,8 +306,8 @@ def with_unfit(monkeypatch, *, others=True):
     """Puts suggestions first that no training of the study takes."""
     whole = module.suggestions
 
-    def more(summary, findings):
-        found = whole(summary, findings)
+    def more(summary, findings, **price):
+        found = whole(summary, findings, **price)
         unfit = [{**found[0], "title": title, "changes": changes} for title, changes in UNFIT]
         return unfit + (found if others else [])
 

@@ -34,23 +34,19 @@ only where TS102 asks for them.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, STANDARD_ACCURACY, on_all_of_cifar10
 from tinyscope.diagnosis.augmentation_evidence import harms, used
 from tinyscope.diagnosis.curve_checks import augments
 from tinyscope.diagnosis.fitted_recipes import borne, fast, fine_tuned, training_images
 from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt
-from tinyscope.diagnosis.whitened_cost import seen_sides, training_flop
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import WHITENED
 from tinyscope.runs.run import ALL_EPOCHS
 
 _FAST = (("quick", QUICK_ACCURACY), ("standard", STANDARD_ACCURACY))
 _WIDER = "compact-cnn-wide"
-_WIDER_FLOP = 180_171_648  # of a training image of 32x32 and 10 classes, by training/cost.py
-_WIDER_SMALLEST = 7  # side in pixels of the smallest image that it takes, by models/zoo.py
-_CIFAR_PIXELS = 32 * 32
 _NOT_WIDENED = (_WIDER, "resnet-20")
 _FINE_TUNED = {4000: 0.55, 450: 0.3, 90: 0.125}
 """The share of its errors that a backbone lost by learning on, from so many training images a class
@@ -62,6 +58,10 @@ _JUDGES = ("TS101", "TS102", "TS105", "TS106", "TS108", "TS109", "TS110", "TS112
 """Checks that find fault with how many images a variation knows, or with how it came to that."""
 
 
+PRICED: Literal["priced"] = "priced"
+"""The cost of an idea that changes the network: whoever can build it has to tell."""
+
+
 class Idea(NamedTuple):
     """A suggestion that is not ranked yet."""
 
@@ -70,7 +70,8 @@ class Idea(NamedTuple):
     why: str
     changes: dict[str, Any]
     gain: float
-    cost: float | None
+    cost: float | Literal["priced"] | None
+    """As a multiple of the variation's training; None where nothing is known."""
 
 
 class Ideas:
@@ -118,7 +119,7 @@ class Ideas:
         changes: dict[str, Any],
         gain: float,
         *,
-        cost: float | None = 1.0,
+        cost: float | Literal["priced"] | None = 1.0,
         why: str = "",
     ) -> Idea:
         """An idea whose evidence is the finding's, unless there is another."""
@@ -242,7 +243,7 @@ class Ideas:
             f"The recipe {name}",
             changes,
             gain,
-            cost=self._of_flop(self._whitened(target)),
+            cost=PRICED,
             why="" if self.found["TS112"] else why,
         )
 
@@ -260,24 +261,14 @@ class Ideas:
         if self.recipe["model"] in WHITENED:
             widths = [8 * -(-3 * width // 16) for width in self.recipe["widths"]]
             changes: dict[str, Any] = {"widths": widths}
-            cost = self._reshaped(changes)
-            yield self._idea(code, "Groups half again as wide", changes, gain, cost=cost)
+            yield self._idea(code, "Groups half again as wide", changes, gain, cost=PRICED)
             depth = self.recipe["depth"] + 1
-            title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})
-            yield self._idea(code, title, {"depth": depth}, 0.7 * gain, cost=cost)
-        elif self._takes_wider():
+            title = f"{depth} convolutions in each group"
+            yield self._idea(code, title, {"depth": depth}, 0.7 * gain, cost=PRICED)
+        elif self.recipe["model"] not in _NOT_WIDENED:
             changes = {"model": _WIDER} | ({"layers": []} if self.recipe["layers"] else {})
-            pixels = self.height * self.width / _CIFAR_PIXELS
-            flop = _WIDER_FLOP * pixels * self.images * self._epochs()
             title = f"The network {_WIDER}, with batch norm"
-            yield self._idea(code, title, changes, gain, cost=self._of_flop(flop))
-
-    def _takes_wider(self) -> bool:
-        """Whether `_WIDER` is another network than the recipe's, and can be trained as that is."""
-        share = min(self.recipe["training_sizes"], default=1.0)
-        sides = seen_sides((self.height, self.width), share)
-        fits = min(sides) >= _WIDER_SMALLEST and self.recipe["batch_size"] > 1
-        return fits and self.recipe["model"] not in _NOT_WIDENED
+            yield self._idea(code, title, changes, gain, cost=PRICED)
 
     def _smaller(self) -> Iterator[Idea]:
         if self.recipe["model"] not in WHITENED:
@@ -286,26 +277,12 @@ class Ideas:
         # Whole eights are what a processor computes at a time: below them nothing gets narrower.
         widths = [min(width, 8 * max(1, 3 * width // 32)) for width in self.recipe["widths"]]
         if widths != list(self.recipe["widths"]):
-            title, cost = "Narrower groups", self._reshaped({"widths": widths})
-            yield self._idea("TS101", title, {"widths": widths}, gain, cost=cost)
+            changes = {"widths": widths}
+            yield self._idea("TS101", "Narrower groups", changes, gain, cost=PRICED)
         depth = self.recipe["depth"] - 1
         if depth > 1:
-            title, cost = f"{depth} convolutions in each group", self._reshaped({"depth": depth})
-            yield self._idea("TS101", title, {"depth": depth}, 0.7 * gain, cost=cost)
-
-    def _reshaped(self, changes: Mapping[str, Any]) -> float:
-        """What a whitened CNN of another shape costs, as a multiple of this one's training."""
-        return self._whitened({**self.recipe, **changes}) / self._whitened(self.recipe)
-
-    def _whitened(self, recipe: Mapping[str, Any]) -> float:
-        """FLOP of the training of a whitened CNN on this data."""
-        data = self.summary["data"]
-        return training_flop(
-            recipe,
-            shape=data["image_shape"],
-            classes=len(data["class_names"]),
-            images=self.images,
-        )
+            title = f"{depth} convolutions in each group"
+            yield self._idea("TS101", title, {"depth": depth}, 0.7 * gain, cost=PRICED)
 
     def _longer(self) -> Iterator[Idea]:
         code, epochs = "TS102", self.recipe["epochs"]
@@ -361,13 +338,6 @@ class Ideas:
                 best = min(rows, key=lambda row: row["val_loss"])
                 leads.append(best["val_accuracy"] - rows[-1]["val_accuracy"])
         return sum(leads) / len(leads) if leads else 0.0
-
-    def _epochs(self) -> float:
-        return sum(self.start["epochs_run"]) / len(self.start["epochs_run"])
-
-    def _of_flop(self, flop: float) -> float | None:
-        """As a multiple of the variation's own training."""
-        return flop / self.start["train_flop"] if self.start["train_flop"] else None
 
 
 def _augmented(keys: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts
 from tinyscope.diagnosis.study_checks import study_findings
-from tinyscope.diagnosis.suggestions import suggestions
+from tinyscope.diagnosis.suggestions import Price, suggestions
 from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
@@ -57,6 +57,7 @@ def summarise(
     validation_came_with_data: bool = False,
     reviewed: ReviewCounts = NOT_REVIEWED,
     inspection: Mapping[str, Any] | None = None,
+    price: Price = lambda recipe: None,
 ) -> dict[str, Any]:
     """What a study found, ready for `json.dump` and for `page.render`.
 
@@ -73,6 +74,8 @@ def summarise(
         reviewed: what a review file has changed of the images.
         inspection: what the images look like and what is wrong with them, as
             `inspection.inspect` sums it up; None where they were not looked at.
+        price: what the training of another recipe on these images would cost; without, suggestions
+            that change the network tell no cost.
 
     Raises:
         InputError: the study's published tables are missing or have faults.
@@ -150,7 +153,7 @@ def summarise(
         "pictures": album.pictures,
     }
     summary["findings"] = study_findings(summary)
-    summary["suggestions"] = suggestions(summary, summary["findings"])
+    summary["suggestions"] = suggestions(summary, summary["findings"], price=price)
     return summary
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from tinyscope.data.catalogue import DATASETS
 from tinyscope.data.dataset import Splits
+from tinyscope.diagnosis.fitted_recipes import training_images
 from tinyscope.diagnosis.study_checks import study_findings
-from tinyscope.diagnosis.suggestions import suggestions
+from tinyscope.diagnosis.suggestions import Price, suggestions
 from tinyscope.errors import DataError, InputError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
 from tinyscope.files import read_json, write_json
@@ -26,6 +27,7 @@ from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
 from tinyscope.sweep.outcome import StudyResult, read_study
 from tinyscope.sweep.planned import Planned
+from tinyscope.training.price import price_for
 
 
 def improve(
@@ -74,7 +76,9 @@ def improve(
             "step helps. Run it with --set validation=0.1 first."
         )
     for step in range(steps):
-        found = suggestions(result.summary, study_findings(result.summary))
+        found = suggestions(
+            result.summary, study_findings(result.summary), price=_price(result.summary)
+        )
         if not found and step == 0:
             raise InputError(f"Nothing is left to suggest for the study in {folder}.")
         after, refused = _first_that_fits(result, found, data, listener or Listener())
@@ -87,6 +91,16 @@ def improve(
             break
         result = after
     return result
+
+
+def _price(summary: dict[str, Any]) -> Price:
+    """Of recipes on the images of a study."""
+    data = summary["data"]
+    return price_for(
+        shape=data["image_shape"],
+        classes=len(data["class_names"]),
+        images=training_images(summary),
+    )
 
 
 def _first_that_fits(

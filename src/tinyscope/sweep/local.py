@@ -26,6 +26,7 @@ from tinyscope.sweep.one_run import carry_out
 from tinyscope.sweep.outcome import StudyResult
 from tinyscope.sweep.planned import Planned, plan_runs
 from tinyscope.training import machine
+from tinyscope.training.price import price_for
 
 
 def run_study(
@@ -207,6 +208,11 @@ def _report(
         cut_to_budget=cut,
         reviewed=reviewed,
         inspection=inspection.summary,
+        price=price_for(
+            shape=planned.data.train.preprocessing,
+            classes=len(planned.data.train.class_names),
+            images=len(planned.data.train),
+        ),
         run_in=_current_folder(folder),
     )
     write_json(folder / "summary.json", summary)

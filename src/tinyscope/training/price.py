@@ -1,0 +1,68 @@
+"""What a training would cost that nobody has begun, by the formula of `training.cost`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tinyscope.data.dataset import Preprocessing
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.plan.recipe import Recipe
+from tinyscope.training.cost import training_flop
+from tinyscope.training.proxy import proxy_recipe
+from tinyscope.training.untrained import refuse_unfit
+
+
+def price_for(
+    *, shape: Sequence[int], classes: int, images: int
+) -> Callable[[Mapping[str, Any]], int | None]:
+    """The price of any recipe on a data set.
+
+    The function takes a recipe with all its keys, and answers the FLOP of its training in all its
+    epochs, or None where only a backbone's weights would tell. It raises InputError where the
+    network does not fit the images, or the recipe's sizes of batches and images. Networks are
+    built, of which nothing is kept; torch's random numbers stay as they are.
+
+    Args:
+        shape: (H, W, C) of the images.
+        classes: outputs.
+        images: in the training split.
+    """
+
+    def price(keys: Mapping[str, Any]) -> int | None:
+        recipe = Recipe().changed(keys)
+        if recipe.model == zoo.TRANSFER:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            network = _built(recipe, shape, classes)
+            proxied = recipe.hardest_share < 1
+            proxy = _built(proxy_recipe(recipe), shape, classes) if proxied else None
+        refuse_unfit(network, recipe, Preprocessing(*shape))
+        return training_flop(
+            network,
+            recipe,
+            shape=tuple(shape),
+            images=images,
+            steps_per_epoch=-(-images // recipe.batch_size),
+            epochs=recipe.epochs,
+            proxy=proxy,
+        )
+
+    return price
+
+
+def _built(recipe: Recipe, shape: Sequence[int], classes: int) -> PixelInput:
+    height, width, channels = shape
+    network = zoo.build(
+        recipe.model,
+        layers=recipe.layers,
+        widths=recipe.widths,
+        depth=recipe.depth,
+        initializer=recipe.initializer,
+        channels=channels,
+        classes=classes,
+        height=height,
+        width=width,
+    )
+    return PixelInput(network, mean=[0.0] * channels, deviation=[1.0] * channels)

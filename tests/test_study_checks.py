@@ -215,8 +215,8 @@ def test_an_augmentation_that_was_not_measured_is_not_judged():
     flipped = variation(vertical_flip=True)
     assert outcome("TS104", variation()) == "because no variation changes its images at random"
     assert outcome("TS104", flipped) == (
-        "because it was not measured: neither has “tinyscope data” tried vertical_flip on this "
-        "data, nor does a variation differ from another in one of them alone"
+        "because nothing is known of it: “tinyscope data” has no verdict on vertical_flip of that "
+        "strength for this data, nor does a variation differ from another in one of them alone"
     )
 
 
@@ -269,7 +269,7 @@ def test_an_augmentation_is_judged_by_a_pair_of_variations_from_either_side():
 def test_a_pair_that_only_differs_in_the_dose_says_nothing_of_doing_without():
     more, less = variation("more", shift=4), variation("less", shift=2)
     row = pair("more", "less", "shift", -0.05, "worse")
-    assert outcome("TS104", more, less, one_key=[row]).startswith("because it was not measured")
+    assert outcome("TS104", more, less, one_key=[row]).startswith("because nothing is known of it")
 
 
 def test_a_pair_that_shows_a_gain_outweighs_the_inspection():

@@ -77,8 +77,9 @@ def unfit_augmentations(summary: Mapping[str, Any]) -> Outcome:
         keys = sorted({key for one in augmenting for key in used(one["recipe"])})
         return Outcome(
             [],
-            f"because it was not measured: neither has “tinyscope data” tried {', '.join(keys)} on "
-            "this data, nor does a variation differ from another in one of them alone",
+            f"because nothing is known of it: “tinyscope data” has no verdict on {', '.join(keys)} "
+            "of that strength for this data, nor does a variation differ from another in one of "
+            "them alone",
         )
     return Outcome(
         [
@@ -169,7 +170,7 @@ def neglected_classes(summary: Mapping[str, Any]) -> Outcome:
 
 
 def one_look(summary: Mapping[str, Any]) -> Outcome:
-    """TS111: mirrored training that does no harm, a single look at prediction."""
+    """TS111: mirrored training that is not known to harm, a single look at prediction."""
     mirrored = [one for one in summary["variations"] if one["recipe"]["horizontal_flip"]]
     if not mirrored:
         return Outcome([], "because no variation is trained on mirrored images")

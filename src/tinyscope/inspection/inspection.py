@@ -40,7 +40,7 @@ from tinyscope.report.pictures import Album
 from tinyscope.report.templating import counted
 
 FORMAT = 1
-VERSION = 9  # raised with every change that can change a summary; voids what is kept
+VERSION = 10  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)

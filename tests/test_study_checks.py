@@ -131,6 +131,15 @@ def test_a_training_that_only_guesses_has_learnt_nothing():
     assert outcome("TS113", variation(history=calm)) == "clear"
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_no_more_epochs_are_asked_of_a_variation_whose_trainings_all_guess(schedule):
+    falling = curve([0.1] * 8, [0.1] * 8, loss=[3, 2.8, 2.7, 2.6, 2.55, 2.5, 2.4, 2.35])
+    guesses = variation(history=falling, schedule=schedule, guessing=[0])
+    assert outcome("TS102", guesses) == "clear"
+    learns = variation(history=falling, schedule=schedule)
+    assert outcome("TS102", learns) == ["base"]
+
+
 def test_seeds_that_only_guess_are_named_and_say_nothing_of_the_others():
     gone, sound = curve([0.1] * 8, [0.1] * 8, loss=[2.3] * 8), curve([0.95] * 8, [0.95] * 8)
     one = variation(histories=[gone, sound, gone], guessing=[0, 2])

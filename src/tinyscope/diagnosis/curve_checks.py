@@ -191,8 +191,12 @@ def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:
 
 
 def _could_go_on(variation: Mapping[str, Any], seen: Learnt) -> bool:
-    """Whether all epochs of the recipe were run."""
-    return _all_epochs(variation) and variation["recipe"]["epochs"] <= seen.epochs
+    """Whether all epochs of the recipe were run, and something was learnt in them.
+
+    What only guesses (TS113) may need another rate; more epochs of the same promise nothing.
+    """
+    ran = _all_epochs(variation) and variation["recipe"]["epochs"] <= seen.epochs
+    return ran and not _only_guesses(variation)
 
 
 def _open_for_epochs(variation: Mapping[str, Any], seen: Learnt) -> bool:

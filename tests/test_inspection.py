@@ -179,9 +179,6 @@ def judged(shape: tuple[int, int, int]) -> Measured:
             difference=-0.4,
             interval=(-0.5, -0.3),
             kept=0.2,
-            confidence=0.9,
-            trained_difference=None,
-            trained_interval=None,
             classes=(effect,),
             examples=((3, "bars"),),
         )
@@ -190,9 +187,6 @@ def judged(shape: tuple[int, int, int]) -> Measured:
     return Measured(
         judgements=judgements,
         accuracy=0.9,
-        confidence=0.9,
-        training_images=100,
-        held_out_images=50,
         not_applicable="",
     )
 

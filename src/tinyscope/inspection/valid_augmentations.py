@@ -147,7 +147,7 @@ class _Judge:
         self.known, self.held_out, self.rows = known, held_out, rows
         self.labels = held_out.labels
         self.names = held_out.class_names
-        self.accuracy = self.confidence = 0.0
+        self.accuracy = 0.0
 
     def measured(self, whole: Mapping[str, Augmentation]) -> Measured:
         """All augmentations judged, or why none can be.
@@ -162,7 +162,6 @@ class _Judge:
             self.before = self._answers(self.network, self.held_out.images)
             self.right = self.before.argmax(1) == self.labels
             self.accuracy = float(self.right.mean())
-            self.confidence = float(self.before.max(1).mean())
             counts = np.bincount(self.labels, minlength=len(self.names))
             self.chance = float(counts.max() / counts.sum())
             if self.accuracy - self.chance < _LEAST_SKILL * (1 - self.chance):
@@ -181,9 +180,6 @@ class _Judge:
         return Measured(
             judgements=tuple(judgements),
             accuracy=self.accuracy,
-            confidence=self.confidence,
-            training_images=len(self.known),
-            held_out_images=len(self.held_out),
             not_applicable=problem,
         )
 
@@ -231,9 +227,6 @@ class _Judge:
             difference=test.difference,
             interval=test.interval,
             kept=kept,
-            confidence=float(answers.max(1).mean()),
-            trained_difference=None if trained is None else trained[0],
-            trained_interval=None if trained is None else trained[1],
             classes=effects,
             examples=self._examples(answers),
         )

@@ -1,5 +1,6 @@
 import importlib
 import json
+import re
 from pathlib import Path
 from statistics import fmean
 
@@ -18,6 +19,11 @@ def record():
         yield importlib.import_module("record")
 
 
+@pytest.fixture(scope="module")
+def results_index(record):
+    return record.results_index
+
+
 def test_the_readmes_tables_are_those_of_the_results(record):
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "<!-- results/" in page
@@ -28,6 +34,22 @@ def test_the_readmes_tables_are_those_of_the_results(record):
 def test_a_results_table_is_the_one_that_its_records_give(folder, record):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
+
+
+def test_the_index_names_every_record_and_is_up_to_date(results_index):
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert results_index.index() == page, "run: python benchmarks/results_index.py"
+    for folder in (ROOT / "results").iterdir():
+        assert not folder.is_dir() or f"]({folder.name})" in page
+
+
+def test_a_figure_that_is_told_in_the_index_stands_in_its_records_prose(results_index):
+    for name, told in results_index.TOLD.items():
+        assert not (ROOT / "results" / name / "figures.json").exists() or "few-images" in name
+        page = (ROOT / "results" / name / "README.md").read_text(encoding="utf-8")
+        numbers = re.findall(r"\d+\.\d+|\d{3,}", told)
+        assert numbers or "%" in told
+        assert [number for number in numbers if number not in page] == [], name
 
 
 def test_what_reports_quote_of_quick_and_standard_is_their_latest_record():

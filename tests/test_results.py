@@ -7,6 +7,7 @@ from statistics import fmean
 import pytest
 
 from tinyscope.diagnosis import answer_checks
+from tinyscope.plan.recipe_book import MEASURED
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))
@@ -52,22 +53,32 @@ def test_a_figure_that_is_told_in_the_index_stands_in_its_records_prose(results_
         assert [number for number in numbers if number not in page] == [], name
 
 
-def test_what_reports_quote_of_quick_and_standard_is_their_latest_record():
-    latest = [folder for folder in FOLDERS if "time-to-accuracy" in folder.name][-1]
-    recipes = json.loads((latest / "figures.json").read_text(encoding="utf-8"))["recipes"]
-    runs = {each["recipe"]: each["runs"] for each in recipes}
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_is_said_of_a_recipe_is_what_its_latest_record_holds(name):
+    said = MEASURED[name]
+    latest = [folder for folder in FOLDERS if "_time-to-accuracy_" in folder.name][-1]
+    assert said.record == latest.name
+    content = json.loads((latest / "figures.json").read_text(encoding="utf-8"))
+    (held,) = (each for each in content["recipes"] if each["recipe"] == name)
 
-    def mean(key: str, recipe: str = "quick") -> float:
-        return fmean(run[key] for run in runs[recipe])
+    def mean(key: str) -> float:
+        return fmean(run[key] for run in held["runs"])
 
-    assert round(mean("test_accuracy", "standard"), 4) == answer_checks.STANDARD_ACCURACY
-    assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
-    assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
+    assert said.accuracy == round(mean("test_accuracy"), 4)
+    assert said.one_view == round(mean("one_view_accuracy"), 4)
+    assert f"{said.flop:.3g}" == f"{mean('train_flop'):.3g}"
+    assert said.parameters == held["parameters"]
+    data = content["data"]
+    assert (data["name"], data["train"], data["test"]) == ("cifar10", 50_000, 10_000)
+
+
+def test_findings_say_of_quick_what_was_measured():
+    quick = MEASURED["quick"]
     mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
     [item] = answer_checks.one_look(
         {"variations": [mirrored], "comparisons": {"one_key": []}}
     ).items
-    assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
+    assert f"from {quick.one_view:.2%} to {quick.accuracy:.2%} of" in item["evidence"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -15,10 +15,10 @@ from summary_world import (
     variation,
 )
 
-from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY
 from tinyscope.diagnosis.learning_curves import learnt, learnt_by_those_that_know
 from tinyscope.diagnosis.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.inspection.checks import CHECKS
+from tinyscope.plan.recipe_book import MEASURED
 from tinyscope.report.summary import summarise
 
 
@@ -462,7 +462,7 @@ def test_no_second_look_is_asked_of_a_model_whose_mirrored_images_do_harm():
 def test_what_is_behind_the_recipe_quick_is_named_on_cifar_10_alone():
     behind = variation(history=OVERFIT)
     assert outcome(
-        "TS112", behind, variation("b", history=curve([0.9], [QUICK_ACCURACY - 0.009]))
+        "TS112", behind, variation("b", history=curve([0.9], [MEASURED["quick"].accuracy - 0.009]))
     ) == ["base"]
     assert outcome("TS112", behind, classes=[*"abcdefghij"]) == (
         "because the recipes that come along were measured on all of CIFAR-10"

@@ -7,14 +7,13 @@ from summary_world import OVERFIT, curve, make_summary, measured, pair, variatio
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.families import families_of
 from tinyscope.diagnosis import ideas
-from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
 from tinyscope.diagnosis.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.diagnosis.suggestions import suggestions
 from tinyscope.errors import InputError
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
-from tinyscope.plan.recipe_book import WHITENED, fine_tuning, quick, standard, transfer
+from tinyscope.plan.recipe_book import MEASURED, WHITENED, fine_tuning, quick, standard, transfer
 from tinyscope.training.cost import image_flop
 from tinyscope.training.untrained import untrained
 
@@ -52,7 +51,7 @@ def test_every_suggestion_has_its_evidence_and_is_a_recipe():
 def test_overfitting_on_cifar_is_answered_by_the_fast_recipe_then_by_flips_and_shifts():
     first, second = suggested(variation(history=OVERFIT, **STACK))[:2]
     assert (first["code"], first["changes"]["model"]) == ("TS112", "whitened-cnn-folded")
-    assert first["expected_gain"] == pytest.approx(QUICK_ACCURACY - 0.69)
+    assert first["expected_gain"] == pytest.approx(MEASURED["quick"].accuracy - 0.69)
     assert (second["code"], second["changes"]) == ("TS106", {"horizontal_flip": True, "shift": 4})
     assert second["expected_gain"] == pytest.approx(0.29 / 2)
     assert second["why"].startswith("It knew 98.0% of the training images, counted while it learnt")
@@ -216,7 +215,7 @@ def test_the_cost_of_another_network_is_its_arithmetic_over_the_variations():
     assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
     assert wider["cost"] == pytest.approx(ideas._WIDER_FLOP * 45_000 * 8 / 1e13, abs=1e-3)
     fast = by_code(found, "TS112")
-    assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e13, rel=0.01)
+    assert fast["cost"] == pytest.approx(MEASURED["quick"].flop * 0.9 / 1e13, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -372,13 +371,13 @@ def test_a_fast_recipe_is_offered_only_to_networks_that_know_less_than_it():
     (one,) = of_fast(0.9)
     assert one["title"] == "The recipe quick"
     assert one["why"] == (
-        f"It knows 90.0% of the validation images; the recipe quick knew {QUICK_ACCURACY:.1%} of "
-        "CIFAR-10's test images."
+        "It knows 90.0% of the validation images; the recipe quick knew "
+        f"{MEASURED['quick'].accuracy:.1%} of CIFAR-10's test images."
     )
     (one,) = of_fast(0.91)
     assert one["title"] == "The recipe standard"
     assert one["changes"]["hardest_share"] == standard().hardest_share
-    assert one["expected_gain"] == pytest.approx(STANDARD_ACCURACY - 0.91)
+    assert one["expected_gain"] == pytest.approx(MEASURED["standard"].accuracy - 0.91)
     assert one["cost"] == pytest.approx(0.208e15 * 0.9 / 1e13, rel=0.01)  # as was measured
     assert of_fast(0.95) == []
 
@@ -454,7 +453,7 @@ def test_with_thousands_of_images_a_class_no_backbone_is_needed():
     start = variation(history=OVERFIT, **{**transfer().as_dict(), "precision": "fp32"})
     (one,) = [each for each in suggested(start, images=40_000) if "model" in each["changes"]]
     assert one["code"] == "TS112"
-    assert one["expected_gain"] == pytest.approx(QUICK_ACCURACY - 0.69)
+    assert one["expected_gain"] == pytest.approx(MEASURED["quick"].accuracy - 0.69)
     assert transfer().changed(one["changes"]).difference(quick()).keys() == {"epochs"}
     assert not [each for each in suggested(start, images=39_999) if "model" in each["changes"]]
     # Trained too, it was more accurate than quick.

@@ -4,8 +4,9 @@
 
 Copies study.toml and, of every run, run.json, result.json, history.csv and test-openings.json (no
 weights, no predictions), and writes the table of the folder's README.md anew, and that of the
-project's README.md; the prose around them stays. Called with a results folder alone, it only writes
-the tables, those of time_to_accuracy.py and few_images.py too.
+project's README.md; the prose around them stays. So is the index of all records (results_index.py).
+Called with a results folder alone, it only writes these, the tables of time_to_accuracy.py and
+few_images.py too.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import few_images_table
+import results_index
 import time_to_accuracy_table
 
 ROOT = Path(__file__).parent.parent
@@ -136,4 +138,5 @@ if __name__ == "__main__":
         record(source[0], results)
     write_table(results)
     front = ROOT / "README.md"
+    results_index.write_index()
     front.write_text(with_results(front.read_text(encoding="utf-8")), encoding="utf-8")

@@ -5,6 +5,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from tinyscope.data.balance import class_weights, is_unbalanced
+from tinyscope.data.exploration import even_classes
 
 
 def test_weights_are_scikit_learns_balanced_ones():
@@ -31,7 +32,24 @@ def test_a_class_without_images_weighs_nothing():
 
 @pytest.mark.parametrize(
     ("counts", "unbalanced"),
-    [([10, 10], False), ([15, 10], False), ([16, 10], True), ([3, 0], True)],
+    [
+        ([10, 10], False),
+        ([150, 100], False),  # not above 1.5
+        ([160, 100], True),
+        ([30, 0], True),
+        ([20, 31, 25], False),  # p = 0.3
+        ([3, 0], False),
+        ([7], False),
+    ],
 )
-def test_classes_are_unbalanced_above_one_and_a_half_to_one(counts, unbalanced):
+def test_classes_are_unbalanced_above_one_and_a_half_to_one_that_chance_does_not_make(
+    counts, unbalanced
+):
     assert is_unbalanced(counts) is unbalanced
+
+
+def test_where_classes_are_called_unbalanced_their_sentence_does_not_lay_it_to_chance():
+    for smallest in range(1, 20):
+        counts = [smallest, 20, 20]
+        judgement = even_classes(counts, ("a", "b", "c"))["judgement"]
+        assert is_unbalanced(counts) is ("chance alone would not" in judgement)

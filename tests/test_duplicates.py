@@ -20,12 +20,15 @@ from tinyscope.data.duplicates import (
     cached_copies,
     cached_groups,
     copy_groups,
-    duplicate_groups,
     find_copies,
 )
 
 COUNT = 60
 EACH = 20  # images with each kind of change
+
+
+def groups_of(images: np.ndarray) -> np.ndarray:
+    return copy_groups(find_copies([images]), len(images))
 
 
 def scenes(count: int, side: int, *, seed: int = 0) -> np.ndarray:
@@ -118,7 +121,7 @@ def test_copies_of_large_photos_are_found_at_reduced_size():
 
 def test_grey_images_are_compared_too():
     images = scenes(COUNT, 44)[:, 10:40, :, :1]
-    groups = duplicate_groups(np.concatenate([images, images[:, :, ::-1]]))
+    groups = groups_of(np.concatenate([images, images[:, :, ::-1]]))
     assert (groups[COUNT:] == np.arange(COUNT)).mean() > 0.9
     assert groups.dtype == np.int64
 
@@ -195,7 +198,7 @@ def test_an_exact_copy_shares_the_group_of_the_near_copies_of_its_twin():
     assert pairs == [(3, 7), (3, 9), (3, 20)]
     assert found.exact.tolist() == [True, True, False]
     assert found.mirrored.tolist() == [False, False, True]
-    assert (duplicate_groups(images)[[3, 7, 9, 20]] == 3).all()
+    assert (groups_of(images)[[3, 7, 9, 20]] == 3).all()
 
 
 def test_parts_count_as_one_array_in_memory_or_mapped(tmp_path, monkeypatch):
@@ -236,7 +239,7 @@ def test_frames_of_a_few_scenes_are_found_however_many_they_are(others):
     copies = find_copies([images])
     assert (copies.right < 320).all()
     assert (copies.left // 80 == copies.right // 80).all()
-    groups = duplicate_groups(images)[:320]
+    groups = groups_of(images)[:320]
     largest = [np.unique(part, return_counts=True)[1].max() for part in groups.reshape(4, 80)]
     assert min(largest) >= 40
 
@@ -245,7 +248,7 @@ def test_flat_images_do_not_join_others_that_are_merely_dark():
     random = np.random.default_rng(0)
     images = random.integers(0, 4, (200, 32, 32, 3)).astype(np.uint8)  # sensor noise at night
     images[:50] = np.arange(50)[:, None, None, None]  # flat, each in another shade
-    np.testing.assert_array_equal(duplicate_groups(images), np.arange(200))
+    np.testing.assert_array_equal(groups_of(images), np.arange(200))
 
 
 def test_silhouettes_on_clear_skies_are_no_copies_of_each_other():
@@ -255,7 +258,7 @@ def test_silhouettes_on_clear_skies_are_no_copies_of_each_other():
         image[16:18, 10:20] = 30
         image[13:16, mast] = 30
         image += random.integers(0, 3, image.shape).astype(np.uint8)
-    np.testing.assert_array_equal(duplicate_groups(images), np.arange(8))
+    np.testing.assert_array_equal(groups_of(images), np.arange(8))
 
 
 def test_the_agreement_of_a_stretched_and_shifted_picture_is_nearly_that_of_itself():
@@ -365,7 +368,7 @@ def test_a_chain_of_pairs_is_one_group_named_by_its_first_row():
 @pytest.mark.parametrize("count", [0, 1])
 def test_no_image_and_one_image_are_fine(count):
     images = scenes(2, 32)[:count]
-    assert duplicate_groups(images).tolist() == list(range(count))
+    assert groups_of(images).tolist() == list(range(count))
     assert len(find_copies([images, images[:0]]).left) == 0
 
 

@@ -8,6 +8,7 @@ from conftest import CLASSES, make_images
 from tinyscope import explore
 from tinyscope.data.dataset import ImageDataset, LeftOut, Splits
 from tinyscope.inspection import inspection, learnt
+from tinyscope.inspection.augmentation_checks import augmentation_check
 from tinyscope.inspection.augmentation_judgements import ClassEffect, Judgement, Measured
 from tinyscope.inspection.candidate_augmentations import augmentations
 from tinyscope.inspection.checks import CHECKS
@@ -178,9 +179,6 @@ def judged(shape: tuple[int, int, int]) -> Measured:
             difference=-0.4,
             interval=(-0.5, -0.3),
             kept=0.2,
-            confidence=0.9,
-            trained_difference=None,
-            trained_interval=None,
             classes=(effect,),
             examples=((3, "bars"),),
         )
@@ -189,9 +187,6 @@ def judged(shape: tuple[int, int, int]) -> Measured:
     return Measured(
         judgements=judgements,
         accuracy=0.9,
-        confidence=0.9,
-        training_images=100,
-        held_out_images=50,
         not_applicable="",
     )
 
@@ -355,3 +350,24 @@ def test_a_property_that_tells_all_classes_apart_is_a_shortcut_of_no_single_clas
     seen = inspect(Splits("shades", part), training=False)
     details = {item["detail"] for item in found(seen)["TS016"]}
     assert any("alone names the class of" in text for text in details), details
+
+
+def test_of_changes_that_too_few_images_tell_nothing_of_the_check_of_augmentations_says_nothing(
+    world,
+):
+    measured = judged(world.train.images.shape[1:])
+    unclear = tuple(replace(one, verdict="unclear") for one in measured.judgements)
+    outcome = augmentation_check(replace(measured, judgements=unclear))
+    assert outcome.not_applicable == (
+        "because there are too few images to tell of horizontal flip and shift by up to 2"
+    )
+    flips = tuple(
+        replace(one, verdict="unclear" if "flip" in one.name else "valid")
+        for one in measured.judgements
+    )
+    outcome = augmentation_check(replace(measured, judgements=flips))
+    assert (outcome.items, outcome.not_applicable) == ([], "")
+    assert outcome.summary == (
+        "Not valid for this data: none of those tried. Too few images to tell: horizontal flip, "
+        "vertical flip."
+    )

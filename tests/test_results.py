@@ -1,11 +1,13 @@
 import importlib
 import json
+import re
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from tinyscope.diagnosis import answer_checks
+from tinyscope.plan.recipe_book import MEASURED
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))
@@ -16,6 +18,11 @@ def record():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "benchmarks")
         yield importlib.import_module("record")
+
+
+@pytest.fixture(scope="module")
+def results_index(record):
+    return record.results_index
 
 
 def test_the_readmes_tables_are_those_of_the_results(record):
@@ -30,22 +37,48 @@ def test_a_results_table_is_the_one_that_its_records_give(folder, record):
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
 
 
-def test_what_reports_quote_of_quick_and_standard_is_their_latest_record():
-    latest = [folder for folder in FOLDERS if "time-to-accuracy" in folder.name][-1]
-    recipes = json.loads((latest / "figures.json").read_text(encoding="utf-8"))["recipes"]
-    runs = {each["recipe"]: each["runs"] for each in recipes}
+def test_the_index_names_every_record_and_is_up_to_date(results_index):
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert results_index.index() == page, "run: python benchmarks/results_index.py"
+    for folder in (ROOT / "results").iterdir():
+        assert not folder.is_dir() or f"]({folder.name})" in page
 
-    def mean(key: str, recipe: str = "quick") -> float:
-        return fmean(run[key] for run in runs[recipe])
 
-    assert round(mean("test_accuracy", "standard"), 4) == answer_checks.STANDARD_ACCURACY
-    assert round(mean("test_accuracy"), 4) == answer_checks.QUICK_ACCURACY
-    assert pytest.approx(mean("train_flop"), rel=0.01) == answer_checks.QUICK_FLOP
+def test_a_figure_that_is_told_in_the_index_stands_in_its_records_prose(results_index):
+    for name, told in results_index.TOLD.items():
+        assert not (ROOT / "results" / name / "figures.json").exists() or "few-images" in name
+        page = (ROOT / "results" / name / "README.md").read_text(encoding="utf-8")
+        numbers = re.findall(r"\d+\.\d+|\d{3,}", told)
+        assert numbers or "%" in told
+        assert [number for number in numbers if number not in page] == [], name
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_is_said_of_a_recipe_is_what_its_latest_record_holds(name):
+    said = MEASURED[name]
+    latest = [folder for folder in FOLDERS if "_time-to-accuracy_" in folder.name][-1]
+    assert said.record == latest.name
+    content = json.loads((latest / "figures.json").read_text(encoding="utf-8"))
+    (held,) = (each for each in content["recipes"] if each["recipe"] == name)
+
+    def mean(key: str) -> float:
+        return fmean(run[key] for run in held["runs"])
+
+    assert said.accuracy == round(mean("test_accuracy"), 4)
+    assert said.one_view == round(mean("one_view_accuracy"), 4)
+    assert f"{said.flop:.3g}" == f"{mean('train_flop'):.3g}"
+    assert said.parameters == held["parameters"]
+    data = content["data"]
+    assert (data["name"], data["train"], data["test"]) == ("cifar10", 50_000, 10_000)
+
+
+def test_findings_say_of_quick_what_was_measured():
+    quick = MEASURED["quick"]
     mirrored = {"name": "a", "recipe": {"horizontal_flip": True, "test_views": "one"}}
     [item] = answer_checks.one_look(
         {"variations": [mirrored], "comparisons": {"one_key": []}}
     ).items
-    assert f"{mean('one_view_accuracy'):.2%} to {mean('test_accuracy'):.2%}" in item["evidence"]
+    assert f"from {quick.one_view:.2%} to {quick.accuracy:.2%} of" in item["evidence"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

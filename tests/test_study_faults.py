@@ -76,6 +76,11 @@ def test_what_only_a_variation_has_cannot_be_set_for_all(key: str) -> None:
             "validation, split_seed, size, review, base.",
         ),
         (
+            {"seeds": 2},
+            "seeds is a key of the study that cannot be set so. Besides recipe keys there are "
+            "validation, split_seed, size, review, base.",
+        ),
+        (
             {"epoch": 3},
             'Unknown recipe key "epoch". Did you mean "epochs"? '
             f'Run "tinyscope list recipes" to see all {len(KEYS)}.',

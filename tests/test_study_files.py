@@ -121,6 +121,37 @@ def test_a_file_that_is_no_toml_is_told_with_the_place() -> None:
     )
 
 
+def test_a_text_without_quotes_is_told_that_texts_stand_in_quotes() -> None:
+    assert told("[overrides]\nschedule = cosine\n") == (
+        's.toml is not TOML: Invalid value (at line 2, column 12). Texts stand in quotes: "cosine".'
+    )
+
+
+@pytest.mark.parametrize(
+    "table", ["[variations.a]\nepochs = 3", "[overrides]", "[grid]", "[published]"]
+)
+@pytest.mark.parametrize("line", ["seeds = 3", 'data = "digits"', "validation = 0.2"])
+def test_a_study_key_below_a_table_is_told_to_stand_above_it(table: str, line: str) -> None:
+    key = line.split()[0]
+    assert told(f"{table}\n{line}\n") == (
+        f"s.toml:{2 + table.count(chr(10))}: {key} is a key of the study, which stands above the "
+        "first [table]."
+    )
+
+
+def test_a_table_of_the_study_within_a_variation_is_told_to_stand_by_itself() -> None:
+    assert told("[variations.a.grid]\nepochs = [1, 2]\n") == (
+        "s.toml:1: grid is a table of the study, which is written [grid]."
+    )
+
+
+def test_a_table_of_the_base_is_told_where_its_keys_stand() -> None:
+    assert told("[base]\nepochs = 3\nseeds = 1\n") == (
+        "s.toml:1: base is true or false, and no table: recipe keys of all variations stand below "
+        "[overrides], keys of the study above the first [table]."
+    )
+
+
 EIGHT_FAULTS = """\
 # seeds = 0        an "=" in a comment is no key
 questoin = "Why [x] = y?"   # [grid] is no header here

@@ -6,12 +6,11 @@ from summary_world import OVERFIT, curve, make_summary, measured, pair, variatio
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.families import families_of
-from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, QUICK_FLOP, STANDARD_ACCURACY
 from tinyscope.diagnosis.study_checks import STUDY_CHECKS, study_findings
 from tinyscope.diagnosis.suggestions import suggestions
 from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
-from tinyscope.plan.recipe_book import WHITENED, fine_tuning, quick, standard, transfer
+from tinyscope.plan.recipe_book import MEASURED, WHITENED, fine_tuning, quick, standard, transfer
 from tinyscope.training.price import price_for
 from tinyscope.training.untrained import untrained
 
@@ -62,7 +61,7 @@ def test_every_suggestion_has_its_evidence_and_is_a_recipe():
 def test_overfitting_on_cifar_is_answered_by_the_fast_recipe_then_by_flips_and_shifts():
     first, second = suggested(variation(history=OVERFIT, **STACK))[:2]
     assert (first["code"], first["changes"]["model"]) == ("TS112", "whitened-cnn-folded")
-    assert first["expected_gain"] == pytest.approx(QUICK_ACCURACY - 0.69)
+    assert first["expected_gain"] == pytest.approx(MEASURED["quick"].accuracy - 0.69)
     assert (second["code"], second["changes"]) == ("TS106", {"horizontal_flip": True, "shift": 4})
     assert second["expected_gain"] == pytest.approx(0.29 / 2)
     assert second["why"].startswith("It knew 98.0% of the training images, counted while it learnt")
@@ -222,7 +221,7 @@ def test_the_cost_of_another_network_is_its_training_over_the_variations():
     assert wider["changes"] == {"model": "compact-cnn-wide", "layers": []}
     assert wider["cost"] == round(price(low["recipe"] | wider["changes"]) / own, 3)
     fast = by_code(found, "TS112")
-    assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / own, rel=0.01)
+    assert fast["cost"] == pytest.approx(MEASURED["quick"].flop * 0.9 / own, rel=0.01)
 
 
 def test_where_training_stopped_early_another_recipe_costs_a_multiple_of_what_it_took():
@@ -233,7 +232,9 @@ def test_where_training_stopped_early_another_recipe_costs_a_multiple_of_what_it
     )
     low["train_flop"] = 1e12
     found = suggested(low)
-    assert by_code(found, "TS112")["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e12, rel=0.01)
+    assert by_code(found, "TS112")["cost"] == pytest.approx(
+        MEASURED["quick"].flop * 0.9 / 1e12, rel=0.01
+    )
     plain = suggested(variation(history=curve([0.7] * 8, [0.69] * 8), **STACK))
     assert by_code(found, "TS105")["cost"] == by_code(plain, "TS105")["cost"]
 
@@ -242,7 +243,7 @@ def test_of_a_backbone_another_recipe_costs_a_multiple_of_what_it_took():
     frozen = transfer().as_dict() | {"precision": "fp32"}
     summary = make_summary(variation(history=curve([0.7] * 8, [0.69] * 8), **frozen))
     fast = by_code(suggested_for(summary), "TS112")
-    assert fast["cost"] == pytest.approx(QUICK_FLOP * 0.9 / 1e13, rel=0.01)
+    assert fast["cost"] == pytest.approx(MEASURED["quick"].flop * 0.9 / 1e13, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -401,13 +402,13 @@ def test_a_fast_recipe_is_offered_only_to_networks_that_know_less_than_it():
     (one,) = of_fast(0.9)
     assert one["title"] == "The recipe quick"
     assert one["why"] == (
-        f"It knows 90.0% of the validation images; the recipe quick knew {QUICK_ACCURACY:.1%} of "
-        "CIFAR-10's test images."
+        "It knows 90.0% of the validation images; the recipe quick knew "
+        f"{MEASURED['quick'].accuracy:.1%} of CIFAR-10's test images."
     )
     (one,) = of_fast(0.91)
     assert one["title"] == "The recipe standard"
     assert one["changes"]["hardest_share"] == standard().hardest_share
-    assert one["expected_gain"] == pytest.approx(STANDARD_ACCURACY - 0.91)
+    assert one["expected_gain"] == pytest.approx(MEASURED["standard"].accuracy - 0.91)
     assert one["cost"] > 1
     assert of_fast(0.95) == []
 
@@ -483,7 +484,7 @@ def test_with_thousands_of_images_a_class_no_backbone_is_needed():
     start = variation(history=OVERFIT, **{**transfer().as_dict(), "precision": "fp32"})
     (one,) = [each for each in suggested(start, images=40_000) if "model" in each["changes"]]
     assert one["code"] == "TS112"
-    assert one["expected_gain"] == pytest.approx(QUICK_ACCURACY - 0.69)
+    assert one["expected_gain"] == pytest.approx(MEASURED["quick"].accuracy - 0.69)
     assert transfer().changed(one["changes"]).difference(quick()).keys() == {"epochs"}
     assert not [each for each in suggested(start, images=39_999) if "model" in each["changes"]]
     # Trained too, it was more accurate than quick.

@@ -16,18 +16,20 @@ def studies() -> Iterator[str]:
 
 
 def recipes() -> Iterator[str]:
-    """The named recipes with their models, then every key that a recipe has."""
-    from tinyscope.plan.recipe import KEYS, Recipe
+    """The named recipes with their models, then a recipe's keys, spelled as in study files."""
+    from tinyscope.plan.recipe import KEYS, Recipe, allowed
     from tinyscope.plan.recipe_book import RECIPES
+    from tinyscope.plan.spelling import NONE, spelled
 
     yield from _columns(
         (name, f"{make().model}: {(make.__doc__ or '').splitlines()[0]}")
         for name, make in RECIPES.items()
     )
     yield ""
-    yield "Keys, with the values of the recipe plain:"
-    defaults = Recipe().as_dict()
-    yield from _columns((key, _spelled(defaults[key])) for key in KEYS)
+    yield "Keys, with the values of the recipe plain, and what they may be:"
+    plain = {key: NONE if value is None else value for key, value in Recipe().as_dict().items()}
+    lines = list(_columns((key, spelled(plain[key])) for key in KEYS))
+    yield from _columns(zip(lines, map(allowed, KEYS), strict=True))
 
 
 def models() -> Iterator[str]:
@@ -157,14 +159,6 @@ def _columns(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     known = list(rows)
     width = max((len(name) for name, _ in known), default=0)
     yield from (f"{name:<{width}}  {text}".rstrip() for name, text in known)
-
-
-def _spelled(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
 
 
 def _free(folder: Path) -> str:

@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data.cache_folder import entry
 from tinyscope.data.copy_alignment import agreement
 from tinyscope.data.copy_descriptors import GREY, Descriptors, projection, sample_rows
 from tinyscope.data.copy_pictures import Pictures
@@ -138,32 +138,14 @@ def copy_groups(copies: Copies, count: int) -> np.ndarray:
     return np.array([find(row) for row in range(count)], np.int64)
 
 
-def duplicate_groups(images: np.ndarray) -> np.ndarray:
-    """A number for each image that exact and near copies share.
-
-    Args:
-        images: uint8 (N, H, W, C); a memory-mapped array is read piece by piece.
-
-    Returns:
-        int64 (N,), as of `copy_groups`.
-    """
-    return copy_groups(find_copies([images]), len(images))
-
-
 def cached_groups(dataset: ImageDataset) -> np.ndarray:
-    """`duplicate_groups` of a data set, kept in the cache folder.
-
-    Returns:
-        int64 (N,).
-    """
+    """`copy_groups` of a data set, int64 (N,); its copies are kept in the cache folder."""
     return copy_groups(cached_copies([dataset]), len(dataset))
 
 
 def cached_copies(datasets: Sequence[ImageDataset]) -> Copies:
     """`find_copies` of data sets, or splits, kept in the cache folder under their fingerprints."""
-    joined = " ".join(dataset.fingerprint for dataset in datasets)
-    name = hashlib.sha256(joined.encode()).hexdigest()[:16]
-    path = cache_folder() / "duplicates" / f"{name}-{VERSION}.npy"
+    path = _place(datasets)
     copies = _stored(path)
     if copies is None:
         copies = find_copies([dataset.images for dataset in datasets])
@@ -173,6 +155,11 @@ def cached_copies(datasets: Sequence[ImageDataset]) -> Copies:
         except StorageError:
             pass  # they are computed again next time
     return copies
+
+
+def _place(datasets: Sequence[ImageDataset]) -> Path:
+    prints = [dataset.fingerprint for dataset in datasets]
+    return entry("duplicates", prints, versions=[VERSION]).with_suffix(".npy")
 
 
 def _packed(copies: Copies) -> np.ndarray:

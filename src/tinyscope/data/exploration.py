@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyscope.data.balance import UNBALANCED
+from tinyscope.data.balance import UNBALANCED, UNLIKELY, equal_shares
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.image_quality import ImageProperties
 from tinyscope.data.normalization import channel_statistics
@@ -17,7 +17,6 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BINS = 32
 """Of the histograms of brightness (0 … 1) and contrast (0 … 0.5)."""
 
-_UNLIKELY = 0.05
 _FIRST, _EVERY, _RANDOM = 8, 50, 24  # images of each class, and of the two samples of all
 _PIECE = 2**22  # values read at a time
 
@@ -71,21 +70,16 @@ def even_classes(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
         `statistic`, `dof`, `p_value` (None without images or with one class) and `judgement`, a
         sentence.
     """
-    total, classes = sum(counts), len(counts)
     largest, smallest = int(np.argmax(counts)), int(np.argmin(counts))
     high, low = counts[largest], counts[smallest]
-    tested: dict[str, Any] = {"statistic": None, "dof": classes - 1, "p_value": None}
-    if total and classes > 1:
-        expected = total / classes
-        statistic = sum((count - expected) ** 2 for count in counts) / expected
-        tested = _tested(statistic, classes - 1)
-    p_value = tested["p_value"]
+    found = equal_shares(counts)
+    p_value = None if found is None else found.p_value
     sizes = f"from {low:,} ({names[smallest]}) to {high:,} ({names[largest]})"
     if p_value is None:
         judgement = "There is nothing to compare."
     elif high == low:
         judgement = f"Every class has {high:,} images."
-    elif p_value >= _UNLIKELY:
+    elif p_value >= UNLIKELY:
         judgement = (
             f"Classes have {sizes} images, no more uneven than chance makes equally frequent ones "
             f"({_p(p_value)})."
@@ -105,7 +99,9 @@ def even_classes(counts: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
         "largest": {"class": names[largest], "images": high},
         "smallest": {"class": names[smallest], "images": low},
         "ratio": high / low if low else None,
-        **tested,
+        "statistic": None if found is None else found.statistic,
+        "dof": len(counts) - 1,
+        "p_value": p_value,
         "judgement": judgement,
     }
 
@@ -145,7 +141,7 @@ def same_shares(counts: Mapping[str, Sequence[int]], names: Sequence[str]) -> di
     high, low = int(shares[:, worst].argmax()), int(shares[:, worst].argmin())
     if gap[worst] < 1e-12:
         judgement = "All splits have the same class shares."
-    elif p_value >= _UNLIKELY:
+    elif p_value >= UNLIKELY:
         judgement = (
             f"The splits' class shares differ no more than chance would make them ({_p(p_value)})."
         )

@@ -71,8 +71,6 @@ class ImageProperties(NamedTuple):
     """Level that 99% of the pixels do not exceed."""
     entropy: np.ndarray
     """Bits of the grey levels' distribution, 0 … 8."""
-    mode_share: np.ndarray
-    """Share of the pixels that have the most frequent grey level, 0 … 1."""
     flat_share: np.ndarray
     """Largest share of the pixels within 9 adjoining grey levels, 0 … 1."""
     black_share: np.ndarray
@@ -142,7 +140,6 @@ def _measured(images: np.ndarray) -> ImageProperties:
         darkest=(below >= 0.01 - 1e-6).argmax(1),
         brightest=(below >= 0.99 - 1e-6).argmax(1),
         entropy=-(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(1),
-        mode_share=share.max(1),
         flat_share=windows.max(1),
         black_share=share[:, :2].sum(1),
         white_share=share[:, -2:].sum(1),

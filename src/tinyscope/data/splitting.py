@@ -16,7 +16,7 @@ def complete(
     """The data set with the splits that it lacks cut from its training images.
 
     The test split is cut first, then validation from what is left. Each class gives its share,
-    to within one image or one group of near copies (`duplicates.duplicate_groups`), which never
+    to within one image or one group of near copies (`duplicates.copy_groups`), which never
     part, and at least one image to each side. A split that the source has is used as it is; with
     `validation` 0 its validation images join the training images. Images keep their order, and the
     list of those left out stays with the training split.

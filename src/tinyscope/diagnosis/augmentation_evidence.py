@@ -24,8 +24,6 @@ class Verdict(NamedTuple):
     cost: float
     """Validation accuracy that it is likely to take: measured by a pair of variations, else a
     quarter of what a small model that never saw it loses by it; 0 where it is not harmful."""
-    images: int | None
-    """That the pair answered; None where there was none."""
 
 
 def used(recipe: Mapping[str, Any]) -> list[str]:
@@ -58,8 +56,7 @@ def verdicts(summary: Mapping[str, Any], variation: Mapping[str, Any]) -> Iterat
                 f"images (95% interval {-high:+.1f} to {-low:+.1f})"
             )
         if said:
-            images = None if pair is None else pair[1]["images"]
-            yield Verdict(key, harmful, "; ".join(said), cost if harmful else 0.0, images)
+            yield Verdict(key, harmful, "; ".join(said), cost if harmful else 0.0)
 
 
 def measured(summary: Mapping[str, Any], key: str, amount: Any) -> Mapping[str, Any] | None:

@@ -11,7 +11,8 @@ from tinyscope.runs.run import ALL_EPOCHS
 GAP = 0.05
 """Of training over validation accuracy, from which a network is said to know images by heart."""
 LEVEL = 0.03
-"""Of that gap, up to which training and validation are said to be level."""
+"""Of that gap, below which training and validation are said to be level, where the 95% interval
+over validation images leaves no room for `GAP` either."""
 RISE = 0.1
 """Of the validation loss after its lowest, as a share, that shows overfitting where training is not
 behind validation."""
@@ -20,9 +21,9 @@ TRIFLE = 0.03
 FALL = 0.03
 """Of the validation loss between the last two quarters of a training: still falling."""
 KNOWN = 0.97
-"""Of the training images: above, more epochs or parameters have nothing left to learn."""
+"""Of the images: above, more epochs or parameters have nothing left to learn."""
 LOW = 0.9
-"""Training accuracy below which a network that is level is called too small."""
+"""Accuracy below which a network that is level is called too small."""
 UNREST = 0.005
 """Standard deviation of the validation accuracy from epoch to epoch that a falling rate ends."""
 
@@ -49,8 +50,15 @@ def _curves(summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Learnt]
 
 def _by_curves(
     judge: Callable[[Mapping[str, Any], Learnt], dict[str, Any] | None],
+    *,
+    open_for: Callable[[Mapping[str, Any], Learnt], bool] = lambda variation, seen: False,
 ) -> Callable[[Mapping[str, Any]], Outcome]:
-    """A check that judges every variation by its curves."""
+    """A check that judges every variation by its curves.
+
+    Args:
+        judge: gives a variation's item, or None.
+        open_for: whether too few validation images leave open what is to be said of a variation.
+    """
 
     def check(summary: Mapping[str, Any]) -> Outcome:
         curves = _curves(summary)
@@ -58,7 +66,17 @@ def _by_curves(
             validated = any(one["validation"] is not None for one in summary["variations"])
             return Outcome([], _NO_HISTORY if validated else NO_VALIDATION)
         items = [(one["name"], judge(one, seen)) for one, seen in curves]
-        return Outcome([{"variation": name, **item} for name, item in items if item is not None])
+        found = [{"variation": name, **item} for name, item in items if item is not None]
+        left = [one for one, seen in curves if open_for(one, seen)]
+        if found or not left:
+            return Outcome(found)
+        images = left[0]["validation"]["images"]  # all variations share them
+        names = ", ".join(f"“{one['name']}”" for one in left)
+        return Outcome(
+            [],
+            f"because {images:,} validation images are too few to tell whether training is ahead "
+            f"of validation in {names}",
+        )
 
     return check
 
@@ -132,6 +150,23 @@ def _known_at_most(variation: Mapping[str, Any], seen: Learnt) -> float:
     return share * seen.train_accuracy + 1 - share
 
 
+def _level(variation: Mapping[str, Any], seen: Learnt) -> bool | None:
+    """Whether training and validation are level; None where so few images do not tell."""
+    ahead = _known_at_most(variation, seen) - seen.val_accuracy
+    if ahead >= LEVEL:
+        return False
+    return True if ahead + seen.margin < GAP else None
+
+
+def _known(variation: Mapping[str, Any], seen: Learnt) -> float:
+    """Share of the training images, as they are, that is known at the least.
+
+    As they are, a network knows more of them than changed and while it learns, and at least as many
+    as of new images.
+    """
+    return max(_known_at_most(variation, seen), seen.val_accuracy)
+
+
 def _stops_early(variation: Mapping[str, Any]) -> bool:
     return variation["recipe"]["early_stopping_patience"] is not None
 
@@ -145,15 +180,30 @@ def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:
 
     Under a schedule that ends near 0 the loss falls to the last epoch whatever is still to be
     learnt. There, what tells is that training and validation are level in the end, and part of the
-    training images is still unknown.
+    images is still unknown.
     """
-    if not _all_epochs(variation) or variation["recipe"]["epochs"] > seen.epochs:
+    if not _could_go_on(variation, seen):
         return False
     if variation["recipe"]["schedule"] in ENDS_LOW:
-        known = _known_at_most(variation, seen)
-        return known - seen.val_accuracy < LEVEL and known < KNOWN
+        return _level(variation, seen) is True and _known(variation, seen) < KNOWN
     falls = seen.fall is not None and seen.fall >= FALL
     return falls and seen.lowest_epoch > 0.75 * seen.epochs and not _rises(seen)
+
+
+def _could_go_on(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether all epochs of the recipe were run, and something was learnt in them.
+
+    What only guesses (TS113) may need another rate; more epochs of the same promise nothing.
+    """
+    ran = _all_epochs(variation) and variation["recipe"]["epochs"] <= seen.epochs
+    return ran and not _only_guesses(variation)
+
+
+def _open_for_epochs(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether too few validation images leave open if more epochs would help."""
+    ends_low = variation["recipe"]["schedule"] in ENDS_LOW
+    unsure = _level(variation, seen) is None and _known(variation, seen) < KNOWN
+    return ends_low and unsure and _could_go_on(variation, seen)
 
 
 def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
@@ -184,11 +234,7 @@ def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any
 
 
 def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
-    known = _known_at_most(variation, seen)
-    low = known - seen.val_accuracy < LEVEL and known < LOW and not _rises(seen)
-    low &= not _only_guesses(variation)
-    falling = variation["recipe"]["schedule"] not in ENDS_LOW and ended_early(variation, seen)
-    if not low or falling:
+    if _level(variation, seen) is not True or not _knows_little(variation, seen):
         return None
     return {
         "evidence": (
@@ -201,6 +247,18 @@ def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | N
         "val_accuracy": seen.val_accuracy,
         "gap": seen.gap,
     }
+
+
+def _knows_little(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether much is still unknown of images in general, and the loss has come to rest."""
+    rests = variation["recipe"]["schedule"] in ENDS_LOW or not ended_early(variation, seen)
+    low = _known(variation, seen) < LOW and not _rises(seen)
+    return low and rests and not _only_guesses(variation)
+
+
+def _open_for_size(variation: Mapping[str, Any], seen: Learnt) -> bool:
+    """Whether too few validation images leave open if the network is too small."""
+    return _level(variation, seen) is None and _knows_little(variation, seen)
 
 
 def nothing_learnt(summary: Mapping[str, Any]) -> Outcome:
@@ -282,9 +340,9 @@ def _constant_rate(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any]
 
 overfitting = _by_curves(_overfitting)
 """TS101."""
-too_few_epochs = _by_curves(_too_few_epochs)
+too_few_epochs = _by_curves(_too_few_epochs, open_for=_open_for_epochs)
 """TS102."""
-too_small = _by_curves(_too_small)
+too_small = _by_curves(_too_small, open_for=_open_for_size)
 """TS105."""
 constant_rate = _by_curves(_constant_rate)
 """TS110."""

@@ -36,16 +36,16 @@ only where TS102 asks for them.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from tinyscope.diagnosis.answer_checks import QUICK_ACCURACY, STANDARD_ACCURACY, on_all_of_cifar10
+from tinyscope.diagnosis.answer_checks import on_all_of_cifar10
 from tinyscope.diagnosis.augmentation_evidence import harms, used
 from tinyscope.diagnosis.curve_checks import augments
 from tinyscope.diagnosis.fitted_recipes import borne, fast, fine_tuned, training_images
 from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt
 from tinyscope.plan.recipe import FEW_STEPS
-from tinyscope.plan.recipe_book import WHITENED
+from tinyscope.plan.recipe_book import MEASURED, WHITENED
 from tinyscope.runs.run import ALL_EPOCHS
 
-_FAST = (("quick", QUICK_ACCURACY), ("standard", STANDARD_ACCURACY))
+_FAST = tuple((name, MEASURED[name].accuracy) for name in ("quick", "standard"))
 _WIDER = "compact-cnn-wide"
 _NOT_WIDENED = (_WIDER, "resnet-20")
 _FINE_TUNED = {4000: 0.55, 450: 0.3, 90: 0.125}

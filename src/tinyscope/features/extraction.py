@@ -6,8 +6,6 @@ backbone's weights, layer, size and pooling, its normalization, the images (what
 the view, the precision.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from tinyscope.data.batches import Augmentation, Batches, Draw, Source, changed
-from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data.cache_folder import entry
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
 from tinyscope.evaluation.predict import forward
@@ -144,9 +142,8 @@ def fresh_features(
 
 def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
     """Where the features of a split in a view are kept, or will be; see `features_of`."""
-    told = [VERSION, digest, images.pixels_fingerprint, view.name, precision]
-    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
-    return cache_folder() / "features" / f"{key}.npy"
+    what = (digest, images.pixels_fingerprint, view.name, precision)
+    return entry("features", *what, versions=[VERSION]).with_suffix(".npy")
 
 
 def _compute(

@@ -17,17 +17,26 @@ def augmentation_check(measured: Measured) -> Outcome:
     """The outcome of TS017: of what the fast recipes do, what does not fit this data."""
     if measured.not_applicable:
         return Outcome(not_applicable=measured.not_applicable)
+    used = [one for one in measured.judgements if set(one.settings) & set(_USED)]
+    if used and all(one.verdict == "unclear" for one in used):
+        names = " and ".join(one.name for one in used)
+        return Outcome(not_applicable=f"because there are too few images to tell of {names}")
     items = [
         Item(
             detail=f"{one.name} is {one.verdict}: {one.reason}",
             score=1 - one.kept,
             class_name=", ".join(effect.class_name for effect in one.classes[:3]),
         )
-        for one in measured.judgements
-        if one.verdict == "invalid" and set(one.settings) & set(_USED)
+        for one in used
+        if one.verdict == "invalid"
     ]
-    invalid = [one.name for one in measured.judgements if one.verdict == "invalid"]
-    summary = f"Not valid for this data: {', '.join(invalid) or 'none of those tried'}."
+    called = {
+        verdict: [one.name for one in measured.judgements if one.verdict == verdict]
+        for verdict in ("invalid", "unclear")
+    }
+    summary = f"Not valid for this data: {', '.join(called['invalid']) or 'none of those tried'}."
+    if called["unclear"]:
+        summary += f" Too few images to tell: {', '.join(called['unclear'])}."
     return Outcome(items=items, summary=summary)
 
 

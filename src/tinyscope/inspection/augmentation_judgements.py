@@ -44,13 +44,6 @@ class Judgement:
     """95%, of the difference, paired over the images."""
     kept: float
     """Share of the skill that is left; about 1 where nothing changes."""
-    confidence: float
-    """Mean probability of the answer on the changed images."""
-    trained_difference: float | None
-    """Accuracy on unchanged images of a model trained with the change, less that of the first one;
-    None where no second model was needed."""
-    trained_interval: tuple[float, float] | None
-    """95%, of that, paired over the images; not over trainings."""
     classes: tuple[ClassEffect, ...]
     """Those that fall most, five at most, the worst first."""
     examples: tuple[tuple[int, str], ...]
@@ -66,9 +59,5 @@ class Measured:
     """In the order of `augmentations`."""
     accuracy: float
     """Of the model on unchanged held-out images."""
-    confidence: float
-    """Its mean probability of the answer on them."""
-    training_images: int
-    held_out_images: int
     not_applicable: str
     """Why nothing could be judged; empty where it could: "because …"."""

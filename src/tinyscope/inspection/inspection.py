@@ -1,7 +1,5 @@
 """Inspection: what images are like and what is wrong with them, looked at before any training."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinyscope import __version__
-from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data import duplicates
+from tinyscope.data.cache_folder import entry
 from tinyscope.data.dataset import Splits
 from tinyscope.data.duplicates import cached_copies
 from tinyscope.data.exploration import class_means, explore
@@ -22,7 +21,9 @@ from tinyscope.data.file_facts import FileFacts, file_facts
 from tinyscope.data.image_quality import image_properties
 from tinyscope.data.review import ReviewRows, write_review
 from tinyscope.errors import StorageError
+from tinyscope.features import extraction
 from tinyscope.files import read_json, write_json
+from tinyscope.inspection import out_of_sample
 from tinyscope.inspection.as_found import as_found, disk_bytes
 from tinyscope.inspection.checks import CHECKS
 from tinyscope.inspection.class_checks import class_checks
@@ -40,7 +41,7 @@ from tinyscope.report.pictures import Album
 from tinyscope.report.templating import counted
 
 FORMAT = 1
-VERSION = 9  # raised with every change that can change a summary; voids what is kept
+VERSION = 10  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)
@@ -249,16 +250,15 @@ def _looked_at(
 
 def _place(splits: Splits, facts: Mapping[str, FileFacts]) -> Path:
     """The folder of the cache for a data set with that name and these pixels, labels and files."""
-    named = json.dumps([__version__, VERSION, splits.fingerprint, splits.name])
-    digest = hashlib.sha256(named.encode())
-    for part in splits.parts():
-        digest.update(repr([part.source, part.left_out, part.files]).encode())
-    for split, of_split in facts.items():
-        digest.update(split.encode())
-        for name in ("format", "mode", "width", "height", "size_bytes", "animated", "readable"):
-            digest.update(repr(getattr(of_split, name).tolist()).encode())
-        digest.update(json.dumps([of_split.files, of_split.exif]).encode())
-    return cache_folder() / "inspections" / digest.hexdigest()[:20]
+    parts = [repr([part.source, part.left_out, part.files]) for part in splits.parts()]
+    told = ("format", "mode", "width", "height", "size_bytes", "animated", "readable")
+    files = {
+        split: [repr([getattr(of, name).tolist() for name in told]), of.files, of.exif]
+        for split, of in facts.items()
+    }
+    what = (__version__, splits.fingerprint, splits.name, parts, files)
+    versions = [VERSION, duplicates.VERSION, out_of_sample.VERSION, extraction.VERSION]
+    return entry("inspections", *what, versions=versions)
 
 
 def _kind(training: bool) -> str:

@@ -70,7 +70,7 @@ def probe_answers(
     """What a linear layer on the features of the backbone that comes along says of every image.
 
     Logistic regression with a penalty on squared weights, one for each of five folds, all of them
-    trained together by Adam in a few passes; copies of an image (`duplicates.duplicate_groups`) are
+    trained together by Adam in a few passes; copies of an image (`duplicates.copy_groups`) are
     in one fold. Images are brought to 32 pixels, grey ones get equal channels. An image and its
     mirror image count half each, also where that is no valid augmentation: how much the probe's
     word counts is found out from the labels.

@@ -19,8 +19,6 @@ of neighbours in feature space, 0.82; what a network answers while it is trained
 a linear layer fitted anew to the features, 0.81 instead of 0.79 out of sample on one of the folds.
 """
 
-import hashlib
-import json
 import math
 import zipfile
 import zlib
@@ -34,8 +32,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tinyscope.data import duplicates
 from tinyscope.data.batches import Batches
-from tinyscope.data.cache_folder import cache_folder
+from tinyscope.data.cache_folder import entry
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.duplicates import cached_groups
 from tinyscope.errors import DataError, InputError, StorageError
@@ -111,7 +110,7 @@ def out_of_sample(
     """Answers for every image by networks that were not trained on it; kept in the cache folder.
 
     The training images are cut into folds, every class in equal parts, copies of an image
-    (`duplicates.duplicate_groups`) in one fold; each fold is answered by a network that was trained
+    (`duplicates.copy_groups`) in one fold; each fold is answered by a network that was trained
     on the others, with the image and its mirror image as views where training mirrors.
 
     Args:
@@ -281,9 +280,9 @@ def _answered(
 
 
 def _path(data: Splits, recipe: Recipe, folds: int, seed: int) -> Path:
-    named = json.dumps([data.fingerprint, recipe.as_dict(), folds, seed], sort_keys=True)
-    name = hashlib.sha256(named.encode()).hexdigest()[:16]
-    return cache_folder() / "out-of-sample" / f"{name}-{VERSION}.npz"
+    what = (data.fingerprint, recipe.as_dict(), folds, seed)
+    versions = [VERSION, duplicates.VERSION]  # copies decide the folds
+    return entry("out-of-sample", *what, versions=versions).with_suffix(".npz")
 
 
 def _keep(path: Path, found: OutOfSample) -> None:

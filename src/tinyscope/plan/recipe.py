@@ -232,12 +232,9 @@ def fault_of(key: str, value: Any) -> str | None:
     """What is wrong with one field, as a sentence, or None."""
     if key not in _TYPES:
         return unknown("recipe key", key, KEYS, see="tinyscope list recipes")
-    kind, or_none = _TYPES[key], ""
-    if get_origin(kind) in (Union, types.UnionType):
-        if value is None or value == NONE:
-            return None
-        kind = next(part for part in get_args(kind) if part is not type(None))
-        or_none = f', or "{NONE}"'
+    kind, or_none = _kind_of(key)
+    if or_none and (value is None or value == NONE):
+        return None
     given = f"{key} = {spelled(value)}"
     if get_origin(kind) is Literal:
         return None if value in get_args(kind) else _no_choice(given, value, get_args(kind))
@@ -249,11 +246,32 @@ def fault_of(key: str, value: Any) -> str | None:
         return f"{given} is not {_KINDS[kind]}{or_none}."
     if kind is float and not abs(value) <= sys.float_info.max:  # nor an integer beyond all floats
         return f"{given} is not a finite number."
-    limits = _RANGES[key]
-    if all(_WITHIN[word](value, limit) for word, limit in limits.items()):
+    if all(_WITHIN[word](value, limit) for word, limit in _RANGES[key].items()):
         return None
-    allowed = ", ".join(f"{word.replace('_', ' ')} {limit:g}" for word, limit in limits.items())
-    return f"{given} is out of range: {allowed}{or_none}."
+    return f"{given} is out of range: {_range(key)}{or_none}."
+
+
+def allowed(key: str) -> str:
+    """What values a key takes, in words: "a whole number, at least 1", or the choices."""
+    kind, or_none = _kind_of(key)
+    if get_origin(kind) is Literal:
+        return " or ".join(map(spelled, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return _LISTS[key][1].removeprefix("is not ").removesuffix(".")
+    return ", ".join(filter(None, (_KINDS[kind], _range(key)))) + or_none
+
+
+def _kind_of(key: str) -> tuple[Any, str]:
+    """The type of a key's values other than None, and how messages go on where None is one."""
+    kind = _TYPES[key]
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind, ""
+    return next(part for part in get_args(kind) if part is not type(None)), f', or "{NONE}"'
+
+
+def _range(key: str) -> str:
+    limits = _RANGES[key].items()
+    return ", ".join(f"{word.replace('_', ' ')} {limit:g}" for word, limit in limits)
 
 
 def _whole(value: Any) -> bool:

@@ -12,6 +12,7 @@ from tinyscope.plan.recipe import KEYS, Recipe, faults
 from tinyscope.plan.recipe_book import recipe
 from tinyscope.plan.spelling import NONE, spelled
 from tinyscope.plan.study_faults import (
+    STUDY_KEYS,
     VARIATION_KEYS,
     Fault,
     Place,
@@ -180,6 +181,11 @@ class Study:
         for key in recipe_keys:
             if key in VARIATION_KEYS:
                 raise InputError(f"{key} cannot be set for all variations; it is for a study file.")
+            if key in STUDY_KEYS:
+                raise InputError(
+                    f"{key} is a key of the study that cannot be set so. Besides recipe keys there "
+                    f"are {', '.join(_SETTABLE)}."
+                )
             if key not in KEYS and (guess := nearest(key, (*KEYS, *_SETTABLE))) in _SETTABLE:
                 raise InputError(
                     f'Unknown key "{key}". Did you mean "{guess}"? Besides recipe keys there are '

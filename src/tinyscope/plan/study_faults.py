@@ -37,7 +37,9 @@ _SCALARS: dict[str, tuple[type | tuple[type, ...], str]] = {
 VARIATION_KEYS = ("recipe", "start_from")
 """What a variation may hold beside recipe keys: its own base, and whose weights it begins with."""
 
-STUDY_KEYS = (*_SCALARS, "seeds", "only", "variations", "grid", "overrides", "published")
+_TABLES = ("variations", "grid", "overrides", "published")
+
+STUDY_KEYS = (*_SCALARS, "seeds", "only", *_TABLES)
 """What may stand at the top of a study file."""
 
 SEEDS = 2**32
@@ -45,6 +47,11 @@ SEEDS = 2**32
 
 _MOST = 1000
 """Seeds, and combinations of a grid, at most: more are a seed taken for a count, or a slip."""
+
+_BASE_IS_NO_TABLE = (
+    "base is true or false, and no table: recipe keys of all variations stand below [overrides], "
+    "keys of the study above the first [table]."
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=,+-]{0,79}")
 _LONGEST_POINT = 160  # a run's folder bears its variation's name, and more
@@ -65,13 +72,15 @@ def study_faults(values: Mapping[str, Any], judges: Judges | None = None) -> lis
             found.append(((key,), _unknown_key(key)))
         elif key in _SCALARS and not (key == "size" and value is None):
             kind, meaning = _SCALARS[key]
-            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            if key == "base" and isinstance(value, Mapping):
+                found.append(((key,), _BASE_IS_NO_TABLE))
+            elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 found.append(((key,), f"{key} = {spelled(value)} is not {meaning}."))
     wrong = {place for place, _ in found}
     found += _range_faults({key: value for key, value in values.items() if (key,) not in wrong})
     found += _seed_faults(values.get("seeds", 1))
     tables = {}
-    for key in ("variations", "grid", "overrides", "published"):
+    for key in _TABLES:
         tables[key] = values.get(key, {})
         if not isinstance(tables[key], Mapping):
             found.append(((key,), f"{key} is not a table."))
@@ -215,7 +224,19 @@ def _start_faults(variations: Mapping[str, Any], names: Collection[str]) -> Iter
 def _value_fault(key: str, value: Any) -> str | None:
     if key in VARIATION_KEYS:
         return f"{key} is no recipe key; it stands below [variations.NAME]."
-    return fault_of(key, value)
+    return _study_key_fault(key) or fault_of(key, value)
+
+
+def _study_key_fault(key: str) -> str | None:
+    """What is wrong with a key of the study within one of its tables: the commonest slip of TOML.
+
+    A [table] goes on to the next one, so that a key below it is the table's.
+    """
+    if key in _TABLES:
+        return f"{key} is a table of the study, which is written [{key}]."
+    if key in STUDY_KEYS:
+        return f"{key} is a key of the study, which stands above the first [table]."
+    return None
 
 
 def _judged(key: str, value: Any, judges: Judges) -> str | None:
@@ -241,6 +262,8 @@ def _grid_faults(grid: Mapping[str, Any], judges: Judges) -> list[Fault]:
 
 
 def _axis_fault(key: str, values: Any, judges: Judges) -> str | None:
+    if text := _study_key_fault(key):
+        return text
     if not isinstance(values, (list, tuple)) or not values:
         return f"grid.{key} is not a list of values."
     for number, value in enumerate(values):
@@ -282,6 +305,9 @@ def _published_faults(
     """Faults of published figures; `names` is None where those of the variations are not known."""
     for name, given in published.items():
         place = ("published", name)
+        if names is not None and name not in names and (text := _study_key_fault(name)):
+            yield place, text
+            continue
         if isinstance(given, Mapping):
             for key, value in given.items():
                 if text := figure_fault(".".join(place), key, value):

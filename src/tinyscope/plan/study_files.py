@@ -91,7 +91,9 @@ def parse(
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file} is not TOML: {error}.") from None
+        # What is no number, list or true is a text to most who write it.
+        hint = ' Texts stand in quotes: "cosine".' if "Invalid value" in str(error) else ""
+        raise InputError(f"{file} is not TOML: {error}.{hint}") from None
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
         raise InputError(f"{file} is no study file: {error}.") from None
     found = study_faults(values, judges)

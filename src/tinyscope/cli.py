@@ -32,7 +32,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes few letters
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = commands(standalone_mode=False)
+        # Patterns are the photos' own affair, on Windows too: "img[1].png" may be a file.
+        status = commands(standalone_mode=False, windows_expand_args=False)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(2)

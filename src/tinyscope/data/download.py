@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from tinyscope.errors import DataError, StorageError
-from tinyscope.files import locked
+from tinyscope.files import locked, put_in_place
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes that are there and the bytes of the whole file, None where that is unknown."""
@@ -300,7 +300,7 @@ def _storing(destination: Path, whole: int | None = None) -> Iterator[None]:
 
 def _finished(part: Path, destination: Path) -> Path:
     with _storing(destination):
-        os.replace(part, destination)
+        put_in_place(part, destination)
         _version_file(part).unlink(missing_ok=True)
     return destination
 

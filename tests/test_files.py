@@ -11,7 +11,7 @@ import pytest
 
 from tinyscope import files
 from tinyscope.errors import StorageError
-from tinyscope.files import replacing, write_json, write_text
+from tinyscope.files import locked, replacing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -174,6 +174,42 @@ def test_a_file_that_another_program_keeps_open_is_told(
     with pytest.raises(StorageError, match=r"text.txt cannot be written: Permission denied\."):
         write_text(tmp_path / "text.txt", "text")
     assert names(tmp_path) == []
+
+
+def test_a_lock_is_held_by_one_and_free_again_once_its_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("ab") as first, (tmp_path / "lock").open("ab") as second:
+        assert locked(first)
+        assert not locked(second)
+        first.close()
+        assert locked(second)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of its own")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_used_without_and_that_is_said_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    monkeypatch.setattr("fcntl.flock", refusing(number, 9, lambda *_: None))
+    for name in ("a.lock", "b.lock"):
+        with (tmp_path / name).open("ab") as file:
+            assert locked(file)
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path} lies on a drive without locks ({os.strerror(number)}): a second process is "
+        "not kept from working there meanwhile. Run one at a time."
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of its own")
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
+def test_a_lock_that_another_process_holds_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("fcntl.flock", refusing(number, 9, lambda *_: None))
+    with (tmp_path / "lock").open("ab") as file:
+        assert not locked(file)
 
 
 def test_json_comes_back_as_it_was_and_is_readable(tmp_path: Path) -> None:

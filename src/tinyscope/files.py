@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,22 +136,42 @@ def _umask() -> int:
 if sys.platform == "win32":
     import msvcrt
 
-    def locked(file: IO[bytes]) -> bool:
-        """Locks an open file unless another process has; closing it, or dying, lets go."""
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+    _TAKEN = (errno.EACCES, errno.EDEADLOCK)
+
+    def _lock(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def locked(file: IO[bytes]) -> bool:
-        """Locks an open file unless another process has; closing it, or dying, lets go."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def locked(file: IO[bytes]) -> bool:
+    """Locks an open file unless another process has; closing it, or dying, lets go.
+
+    Where the drive has no locks it is taken for locked, with a line in the log: some network drives
+    have none, and are used by one process at a time for the most part.
+    """
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in _TAKEN:
             return False
-        return True
+        _tell_of_no_locks(os.path.dirname(file.name), error.strerror or str(error))
+    return True
+
+
+@cache
+def _tell_of_no_locks(folder: str, why: str) -> None:
+    """Once for a folder."""
+    _log.warning(
+        "%s lies on a drive without locks (%s): a second process is not kept from working there "
+        "meanwhile. Run one at a time.",
+        folder,
+        why,
+    )

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tinyscope.cores import usable_cores
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset, LeftOut, Preprocessing
 from tinyscope.data.decoding import DECODER_VERSION, Undecodable, decode, measure
@@ -125,7 +126,7 @@ def measure_all(sources: Iterable[bytes | Path]) -> list[tuple[int, int]]:
 
 def in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
     """`work` of each chunk of items, in order; few chunks wait, so that items may be streamed."""
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     rest = iter(items)
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -93,6 +93,17 @@ def test_the_previous_checkpoint_survives_a_disk_that_fills_up_while_one_is_writ
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs Linux's list of mappings")
+def test_a_checkpoint_that_was_read_is_no_longer_open(tmp_path):
+    """Windows replaces and deletes no file that is mapped."""
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, {"network": {"a": torch.arange(5000.0)}}, {})
+    tensors, _ = read_checkpoint(path)
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        assert str(path) not in maps.read()
+    assert torch.equal(tensors["network"]["a"], torch.arange(5000.0))
+
+
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(b"\x10\0\0\0\0\0\0\0{}")

@@ -4,6 +4,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 
 from tinyscope.errors import StorageError
@@ -138,6 +139,36 @@ def test_a_file_that_was_cut_off_is_told(models):
     for content in (whole[: len(whole) // 2], emptied.getvalue()):
         with pytest.raises(StorageError):
             classical_head(content, classes=3, file="c.skops")
+
+
+def test_a_head_of_another_scikit_learn_is_told_in_one_line(models, monkeypatch, caplog):
+    model = models["logistic-regression", 3]
+    here = sklearn.__version__
+    with monkeypatch.context() as then:
+        then.setattr(sklearn.base, "__version__", "1.5.0")
+        content = ClassicalHead(model, 3).as_bytes()
+    head = classical_head(content, classes=3, file="c.skops")
+    values = torch.from_numpy(clouds()[0])
+    assert torch.equal(head(values), ClassicalHead(model, 3)(values))
+    assert [record.message for record in caplog.records] == [
+        f"c.skops was fitted by scikit-learn 1.5.0 and is read by {here}: its answers may be "
+        "others. Install scikit-learn==1.5.0 for those that were measured."
+    ]
+
+
+def test_a_head_that_this_scikit_learn_cannot_read_is_told_with_the_version_that_can(models):
+    content = BytesIO(ClassicalHead(models["logistic-regression", 3], 3).as_bytes())
+    with ZipFile(content) as file:
+        schema = file.read("schema.json").replace(b"LogisticRegression", b"OldRegression")
+    renamed = BytesIO()
+    with ZipFile(renamed, "w") as file:
+        file.writestr("schema.json", schema)
+    with pytest.raises(StorageError) as told:
+        classical_head(renamed.getvalue(), classes=3, file="c.skops", fitted_by="1.5.0")
+    assert str(told.value).startswith(
+        f"c.skops was fitted by scikit-learn 1.5.0, and {sklearn.__version__} cannot read it ("
+    )
+    assert str(told.value).endswith("): install scikit-learn==1.5.0.")
 
 
 def test_an_rbf_svm_of_few_images_is_exact():

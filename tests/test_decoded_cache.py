@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import os
 import tracemalloc
@@ -128,20 +129,76 @@ def test_another_size_and_another_decoder_are_other_entries(cache, source, monke
     assert source.times_read == 6
 
 
-@pytest.mark.parametrize("damage", ["contents", "pixels", "count"])
-def test_a_damaged_entry_is_decoded_again(cache, source, damage, caplog):
+def cut(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def blackened(path):
+    """As a power cut leaves a file whose length was kept and whose blocks were not."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:128] + bytes(len(whole) - 128))
+
+
+def changed(**values):
+    def change(path):
+        contents = json.loads(path.read_text())
+        contents["train"] |= values
+        path.write_text(json.dumps(contents))
+
+    return change
+
+
+DAMAGES = {
+    "contents cut off": ("contents.json", lambda path: path.write_text("{")),
+    "contents of zeros": ("contents.json", lambda path: path.write_bytes(bytes(80))),
+    "contents deeply nested": ("contents.json", lambda path: path.write_text("[" * 200_000)),
+    "contents no table": ("contents.json", lambda path: path.write_text("[1]")),
+    "a reason for no row": ("contents.json", changed(left_out=[[99, "truncated"]])),
+    "another reason": ("contents.json", changed(left_out=[[6, "truncated"]])),
+    "pixels cut off": ("train.npy", cut),
+    "pixels gone": ("train.npy", lambda path: path.write_bytes(b"")),
+    "pixels of zeros": ("train.npy", blackened),
+    "all of zeros": ("train.npy", lambda path: path.write_bytes(bytes(5000))),
+    "another count": ("train.npy", lambda path: np.save(path, np.zeros((3, 16, 16, 3), np.uint8))),
+    "another type": ("train.npy", lambda path: np.save(path, np.zeros((30, 16, 16, 3)))),
+    "another shape": ("train.npy", lambda path: np.save(path, np.zeros((30, 16), np.uint8))),
+    "no axes": ("train.npy", lambda path: np.save(path, np.uint8(3))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_decoded_again(cache, source, kind, damage, caplog):
     source.load()
     (entry,) = cache.iterdir()
-    if damage == "contents":
-        (entry / "contents.json").write_text("{")
-    elif damage == "pixels":
-        (entry / "train.npy").write_bytes((entry / "train.npy").read_bytes()[:5000])
-    else:
-        np.save(entry / "train.npy", np.zeros((3, 16, 16, 3), np.uint8))
+    name, spoil = DAMAGES[damage]
+    spoil(entry / name)
     source.check(source.load())
     assert f"{entry} is damaged (" in caplog.text
     source.check(source.load())
     assert source.times_read == 4
+
+
+def test_an_entry_is_on_the_disk_and_no_longer_mapped_before_it_takes_its_place(
+    cache, source, monkeypatch
+):
+    """A power cut leaves no half of it, and Windows renames no folder with a mapped file."""
+    maps = Path("/proc/self/maps")
+    flushed, seen = set(), []
+
+    def flush(number, plain=os.fsync):
+        flushed.add(os.fstat(number).st_ino)
+        plain(number)
+
+    def replace(draft, entry, plain=os.replace):
+        files = list(Path(draft).iterdir())
+        seen.append((len(files), all(file.stat().st_ino in flushed for file in files)))
+        assert not maps.exists() or str(draft) not in maps.read_text()
+        plain(draft, entry)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", replace)
+    source.check(source.load())
+    assert seen == [(3, True)]
 
 
 @pytest.mark.parametrize("gone", ["contents.json", "train.npy"])
@@ -205,7 +262,7 @@ def test_a_full_disk_costs_a_line_not_the_result(cache, source, kind, when, capl
     if when == "reserving":
         monkeypatch.setattr(decoded_cache, "_reserve", full)
     else:
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr(decoded_cache, "flush_to_disk", full)
     source.check(source.load())
     assert [record.message for record in caplog.records] == [
         f"Decoded images cannot be kept in {cache} (No space left on device); "

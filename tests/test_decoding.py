@@ -1,4 +1,5 @@
 import io
+import pickle
 import random
 import struct
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
+from sklearn.ensemble import RandomForestClassifier
 
 from tinyscope.data import decoding
 from tinyscope.data.dataset import Preprocessing
@@ -420,6 +422,19 @@ def test_a_warning_in_another_thread_is_seen_while_one_decodes(monkeypatch):
             image.getexif().get(0x010F)
         go_on.set()
         assert running.result().shape == (16, 16, 3)
+
+
+def test_what_reads_and_pickles_warning_filters_works_after_an_image_was_decoded():
+    data = warning_jpeg()
+    with warnings.catch_warnings():
+        decode(data, Preprocessing(16, 16, 3))
+        forest = RandomForestClassifier(5, n_jobs=2, random_state=0)
+        forest.fit(np.arange(20.0)[:, None], np.arange(20) % 2)  # sets the filters up in threads
+        warnings.filters[:] = pickle.loads(pickle.dumps(warnings.filters))
+        warnings.simplefilter("error", append=True)
+        decode(data, Preprocessing(16, 16, 3))
+        with pytest.raises(UserWarning, match="Tag data larger"):
+            warn_by_pillow(data)
 
 
 def test_many_threads_decode_what_one_does():

@@ -1,6 +1,7 @@
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,20 @@ def test_the_architecture_names_every_file_of_a_study_folder():
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for name in ("summary.json", "result.json", "test-openings.json", "checkpoint.safetensors"):
         assert name in page
+
+
+@pytest.mark.parametrize(
+    ("package", "oldest", "why"),
+    [
+        ("click", (8, 2), "has NoArgsIsHelpError, which the command line catches"),
+        ("skops", (0, 14), "trusts the parts of gradient boosting, which earlier ones refuse"),
+    ],
+)
+def test_an_installation_has_at_least_the_versions_that_the_code_needs(package, oldest, why):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (bound,) = [each for each in project["dependencies"] if each.startswith(f"{package}>=")]
+    allowed = tuple(map(int, bound.split(">=")[1].split(".")))
+    assert allowed >= oldest, f"{package} {oldest} {why}"
 
 
 def commands() -> list[str]:

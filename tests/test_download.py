@@ -169,6 +169,41 @@ def test_a_server_without_a_valid_certificate_is_not_asked_twice(monkeypatch, tm
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("system", "remedy"),
+    [
+        (
+            "darwin",
+            'run "Install Certificates.command" in the folder of Python in Applications, or set '
+            "SSL_CERT_FILE to a file of them",
+        ),
+        ("linux", "set SSL_CERT_FILE to a file of them"),
+    ],
+)
+def test_where_python_knows_no_authorities_the_remedy_is_named(
+    monkeypatch, tmp_path, system, remedy
+):
+    import ssl
+    import urllib.error
+
+    error = ssl.SSLCertVerificationError(1, "failed")
+    error.verify_code = 20
+    error.verify_message = "unable to get local issuer certificate"
+
+    def refuse(request: object, **_: object) -> None:
+        raise urllib.error.URLError(error)
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(download.sys, "platform", system)
+    with pytest.raises(DataError) as told:
+        fetch(["https://example.org/a.gz"], tmp_path / "a.gz", md5=MD5)
+    assert str(told.value).startswith(
+        "a.gz could not be downloaded (example.org: its certificate is not valid (unable to get "
+        "local issuer certificate); where Python lacks the certificates of authorities, "
+        f"{remedy}). Fetch https://example.org/a.gz by hand "
+    )
+
+
 def test_a_silent_server_is_given_up_after_the_time_out(monkeypatch, tmp_path):
     import socket
 

@@ -1,6 +1,7 @@
 import re
 from html.parser import HTMLParser
 
+import matplotlib
 import numpy as np
 import pytest
 from study_world import make_run, make_splits, make_study
@@ -166,6 +167,38 @@ def test_svg_is_the_same_for_the_same_figure(variations):
         svg(figures.model_curves(variations, "epoch"), label="Curves", name="a") for _ in range(2)
     )
     assert first == second
+
+
+def drawn(variations):
+    """Every figure of a study's page as markup."""
+    made = [
+        *(figures.training_curves(variations[0]["runs"], each) for each in ("loss", "accuracy")),
+        *(figures.model_curves(variations, each) for each in ("epoch", "seconds")),
+        figures.accuracies(variations),
+        figures.accuracy_against_cost(variations),
+        confusion(variations[0]["test"]["confusion"], NAMES),
+    ]
+    return [svg(figure, label="", name="f") for figure in made]
+
+
+def test_the_users_own_settings_of_matplotlib_change_no_figure(variations):
+    plain = drawn(variations)
+    own = {
+        "text.usetex": True,
+        "font.family": "monospace",
+        "font.size": 30,
+        "axes.facecolor": "black",
+        "axes.unicode_minus": False,
+        "lines.linewidth": 9,
+        "legend.frameon": True,
+        "savefig.bbox": "tight",
+        "savefig.facecolor": "red",
+        "figure.dpi": 300,
+        "svg.fonttype": "path",
+    }
+    with matplotlib.rc_context(own):
+        assert drawn(variations) == plain
+        assert matplotlib.rcParams["font.size"] == 30  # and they stay the user's
 
 
 def test_svg_has_a_label_and_ids_of_its_own_and_points_nowhere_else(variations):

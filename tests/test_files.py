@@ -1,14 +1,17 @@
+import errno
 import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tinyscope import files
 from tinyscope.errors import StorageError
-from tinyscope.files import replacing, write_json, write_text
+from tinyscope.files import locked, replacing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -113,6 +116,100 @@ def test_permissions_are_those_that_any_new_file_would_have(
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "text.txt").stat().st_mode) == expected
+
+
+def refusing(number: int, times: int, then: Callable[..., None]) -> Callable[..., None]:
+    """Fails that often with that error of the system, then does what it should."""
+    left = [times]
+
+    def call(*arguments: object, **options: object) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number))
+        then(*arguments, **options)
+
+    return call
+
+
+def test_a_drive_that_takes_no_permissions_takes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chmod", refusing(errno.EPERM, 9, os.chmod))
+    write_text(tmp_path / "text.txt", "text")
+    assert (tmp_path / "text.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_drive_that_knows_no_fsync_takes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", refusing(number, 9, os.fsync))
+    write_text(tmp_path / "text.txt", "text")
+    assert (tmp_path / "text.txt").read_text() == "text"
+
+
+def test_what_the_disk_could_not_keep_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", refusing(errno.EIO, 9, os.fsync))
+    with pytest.raises(StorageError, match="Input/output error"):
+        write_text(tmp_path / "text.txt", "text")
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_another_program_holds_for_a_moment_is_replaced_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PATIENCE", 5.0)
+    monkeypatch.setattr(os, "replace", refusing(errno.EACCES, 3, os.replace))
+    write_text(tmp_path / "text.txt", "text")
+    assert names(tmp_path) == ["text.txt"]
+
+
+def test_a_file_that_another_program_keeps_open_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+    monkeypatch.setattr(os, "replace", refusing(errno.EACCES, 99, os.replace))
+    with pytest.raises(StorageError, match=r"text.txt cannot be written: Permission denied\."):
+        write_text(tmp_path / "text.txt", "text")
+    assert names(tmp_path) == []
+
+
+def test_a_lock_is_held_by_one_and_free_again_once_its_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("ab") as first, (tmp_path / "lock").open("ab") as second:
+        assert locked(first)
+        assert not locked(second)
+        first.close()
+        assert locked(second)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of its own")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_used_without_and_that_is_said_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    monkeypatch.setattr("fcntl.flock", refusing(number, 9, lambda *_: None))
+    for name in ("a.lock", "b.lock"):
+        with (tmp_path / name).open("ab") as file:
+            assert locked(file)
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path} lies on a drive without locks ({os.strerror(number)}): a second process is "
+        "not kept from working there meanwhile. Run one at a time."
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of its own")
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
+def test_a_lock_that_another_process_holds_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("fcntl.flock", refusing(number, 9, lambda *_: None))
+    with (tmp_path / "lock").open("ab") as file:
+        assert not locked(file)
 
 
 def test_json_comes_back_as_it_was_and_is_readable(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
@@ -215,6 +216,8 @@ def test_the_recommended_model_brings_its_forest_along(world, taught, tmp_path):
     assert sorted(each.name for each in (folder / "model").iterdir()) == [
         "classifier.skops", "model.json", "weights.safetensors",
     ]  # fmt: skip
+    told = json.loads((folder / "model" / "model.json").read_text())
+    assert told["scikit_learn"] == sklearn.__version__
     found = load_classifier(folder).probabilities(data.test.images)
     [run] = (folder / "runs").iterdir()
     np.testing.assert_allclose(found, shares(stored(run, "test")), atol=1e-6)

@@ -193,6 +193,22 @@ def test_the_json_of_a_study_has_the_keys_that_scripts_rely_on(finished):
     assert printed["out"].startswith("/")
 
 
+def test_a_page_that_fails_costs_no_model(finished, world, tmp_path, monkeypatch):
+    folder = tmp_path / "s"
+    shutil.copytree(finished.folder, folder)
+    shutil.rmtree(folder / "model")
+
+    def failing(*_):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(local, "write_report", failing)
+    with pytest.raises(StorageError, match="the disk is full"):
+        run_study(STUDY, world, out=folder)
+    images = world.test.images
+    answered = load_classifier(folder).probabilities(images)
+    assert np.array_equal(answered, load_classifier(finished.folder).probabilities(images))
+
+
 def test_a_second_process_is_kept_out_of_a_study_that_is_being_worked_on(world, tmp_path):
     with (
         local._alone(tmp_path / "s"),

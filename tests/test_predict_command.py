@@ -1,11 +1,13 @@
 """`tinyscope predict`: what it takes, prints and writes."""
 
 import json
+import os
 import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,6 +29,24 @@ def test_predict_prints_classes_with_probabilities(study, tinyscope, here):
     answer = tinyscope("predict", study, "photo.jpg")
     assert answer.status == 0
     assert re.fullmatch(r"photo\.jpg: \d [\d.]+%  \d [\d.]+%  \d [\d.]+%\n", answer.out)
+
+
+def test_brackets_in_a_file_name_are_no_pattern_on_windows_either(
+    study, tinyscope, here, monkeypatch
+):
+    """There no shell expands patterns, and click would: "img[1].png" would be img1.png alone."""
+
+    class Windows:
+        name = "nt"
+
+        def __getattr__(self, attribute):
+            return getattr(os, attribute)
+
+    Image.new("L", (30, 20)).save("img[1].png")
+    Image.new("L", (30, 20)).save("img1.png")
+    monkeypatch.setattr(click.core, "os", Windows())
+    answer = tinyscope("predict", study, "img[1].png")
+    assert (answer.status, answer.out.split(":")[0], answer.err) == (0, "img[1].png", "")
 
 
 def test_predict_answers_the_others_when_a_photo_is_broken_and_exits_with_3(study, tinyscope, here):

@@ -13,7 +13,7 @@ import click
 from tinyscope import __version__
 from tinyscope.command_parameters import PATH, TEXT, study_options
 from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
-from tinyscope.threads import wait_briefly
+from tinyscope.threads import keep_within_quota, wait_briefly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +28,13 @@ _RESUMED = (["run"], ["demo"], ["improve"])
 def main() -> None:
     """Runs the command line and exits with its status; users' mistakes are one line."""
     wait_briefly()
+    keep_within_quota()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes few letters
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = commands(standalone_mode=False)
+        # Patterns are the photos' own affair, on Windows too: "img[1].png" may be a file.
+        status = commands(standalone_mode=False, windows_expand_args=False)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         sys.exit(2)

@@ -1,15 +1,25 @@
 """Files that are written whole or not at all."""
 
+import errno
 import json
+import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from tinyscope.errors import StorageError
+
+_PATIENCE = 2.0 if sys.platform == "win32" else 0.0
+"""Seconds that a file may be held open by others. On Windows it cannot be replaced meanwhile: a
+virus scanner looks at it, or a spreadsheet shows it."""
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -35,10 +45,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         ) as file:
             temporary = Path(file.name)
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, place)
+            flush_to_disk(file)
+        with suppress(OSError):  # drives of Windows machines have no such permissions to give
+            os.chmod(temporary, 0o666 & ~_umask())
+        put_in_place(temporary, place)
         temporary = None
     except OSError as error:
         raise StorageError(
@@ -47,6 +57,36 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(file: IO[bytes]) -> None:
+    """Waits until what was written survives a power cut, as far as the drive can promise that.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives know no fsync
+            raise
+
+
+def put_in_place(made: Path, place: Path) -> None:
+    """Renames a file or folder to `place`; what another program holds open is waited for shortly.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return os.replace(made, place)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,22 +136,42 @@ def _umask() -> int:
 if sys.platform == "win32":
     import msvcrt
 
-    def locked(file: IO[bytes]) -> bool:
-        """Locks an open file unless another process has; closing it, or dying, lets go."""
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+    _TAKEN = (errno.EACCES, errno.EDEADLOCK)
+
+    def _lock(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def locked(file: IO[bytes]) -> bool:
-        """Locks an open file unless another process has; closing it, or dying, lets go."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def locked(file: IO[bytes]) -> bool:
+    """Locks an open file unless another process has; closing it, or dying, lets go.
+
+    Where the drive has no locks it is taken for locked, with a line in the log: some network drives
+    have none, and are used by one process at a time for the most part.
+    """
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in _TAKEN:
             return False
-        return True
+        _tell_of_no_locks(os.path.dirname(file.name), error.strerror or str(error))
+    return True
+
+
+@cache
+def _tell_of_no_locks(folder: str, why: str) -> None:
+    """Once for a folder."""
+    _log.warning(
+        "%s lies on a drive without locks (%s): a second process is not kept from working there "
+        "meanwhile. Run one at a time.",
+        folder,
+        why,
+    )

@@ -127,6 +127,10 @@ def doctor() -> Iterator[str]:
     fast = machine.has_fast_bfloat16(device)
     build = "CUDA" if torch.version.cuda else "CPU"
     cache = cache_folder()
+    every = os.cpu_count() or 1
+    cores = (
+        f"{here['cores']} cores" if here["cores"] >= every else f"{here['cores']} of {every} cores"
+    )
     packages = ("numpy", "scipy", "scikit-learn", "pillow", "pyarrow", "safetensors", "matplotlib")
     yield from _columns(
         [
@@ -134,7 +138,7 @@ def doctor() -> Iterator[str]:
             ("python", f"{here['python']} on {platform.platform()}"),
             ("torch", f"{here['torch']} ({build} build, {here['cpu_capability']})"),
             *((name, metadata.version(name)) for name in packages),
-            ("processor", f"{here['cpu']}, {here['cores']} cores, {here['threads']} threads used"),
+            ("processor", f"{here['cpu']}, {cores}, {here['threads']} threads used"),
             ("device", f"{here['device']} ({here['device_name']})"),
             ("precision", "bf16" if fast else "fp32 (this device has no fast bfloat16)"),
             ("cache", f"{cache} ({_free(cache)} free; TINYSCOPE_CACHE moves it)"),

@@ -1,6 +1,9 @@
-"""How long torch's threads wait for one another before they give their core away."""
+"""How many threads torch takes, and how long they wait for one another, set before it loads."""
 
+import math
 import os
+
+from tinyscope.cores import physical_cores, quota
 
 
 def wait_briefly() -> None:
@@ -12,3 +15,14 @@ def wait_briefly() -> None:
     Only libgomp (Linux) reads the setting, once; one that the user made stays.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+
+def keep_within_quota() -> None:
+    """Lets torch take no more threads than a container's time is worth; call it before torch loads.
+
+    By itself it takes one for each core of the machine, which then use up the time of a period
+    together and all stand still for the rest of it. A number that the user set stays.
+    """
+    given = quota()
+    if given is not None and math.ceil(given) < physical_cores():
+        os.environ.setdefault("OMP_NUM_THREADS", str(math.ceil(given)))

@@ -6,13 +6,13 @@ image, so that time grows with N^1.5 or so rather than with the square.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from tinyscope.cores import usable_cores
 from tinyscope.data.copy_descriptors import Descriptors
 
 _EACH = 4  # pairs an image, on average, at most
@@ -136,7 +136,7 @@ def _in_cells(descriptors: Descriptors, threshold: float) -> Candidates:
         piece = points[start : start + _COLUMNS]
         return np.stack([_nearest(piece * sign, centres) for sign in (np.float32(1), flip)])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         parts = list(pool.map(nearest, range(0, count, _COLUMNS)))
     probes = np.concatenate(parts, axis=1).astype(np.int32)  # (2, N, probes), nearest first
     own_cell = probes[0, :, 0]
@@ -181,7 +181,7 @@ def _centres(points: np.ndarray) -> np.ndarray:
         def closest(start: int, centres: np.ndarray = centres) -> np.ndarray:
             return _nearest(sample[start : start + _COLUMNS], centres, count=1)[:, 0]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             cell = np.concatenate(list(pool.map(closest, range(0, len(sample), _COLUMNS))))
         order = np.argsort(cell, kind="stable")
         filled, first = np.unique(cell[order], return_index=True)
@@ -210,6 +210,6 @@ def _by_cell(cells: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def _joined(work: Callable[[int], list[Candidates]], tasks: Iterable[int]) -> Candidates:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         found = [part for parts in pool.map(work, tasks) for part in parts]
     return Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

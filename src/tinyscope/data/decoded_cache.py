@@ -1,9 +1,11 @@
 """Decoding of many images at once, into arrays that are kept for the next time.
 
 An entry of the cache is a folder with one `<split>.npy` a split and `contents.json`, which says
-what was left out. It is written under another name and then renamed, so that an entry that exists
-is whole. Its name is made of the source's place and of a hash of all that decides the pixels; when
-a source has changed, its new entry replaces the old one.
+what was left out and which fingerprint each split has. It is written under another name, brought
+to the disk and then renamed, so that an entry that exists is whole; one that has other
+fingerprints all the same, or cannot be read, is decoded anew. Its name is made of the source's
+place and of a hash of all that decides the pixels; when a source has changed, its new entry
+replaces the old one.
 """
 
 import hashlib
@@ -15,23 +17,26 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from tinyscope.cores import usable_cores
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset, LeftOut, Preprocessing
 from tinyscope.data.decoding import DECODER_VERSION, Undecodable, decode, measure
 from tinyscope.data.encoded import Encoded, Found, class_faults
 from tinyscope.errors import DataError
+from tinyscope.files import flush_to_disk, put_in_place
 
 MAPPED_ABOVE = 1 << 30
 """Bytes of pixels of all splits together, above which they stay on disk, memory-mapped."""
 
+_FORMAT = 2  # of an entry
 _ABANDONED_AFTER = 24 * 3600  # seconds; nothing is decoded for a day
 _CHUNK = 16  # images handed to a thread at once: more than its overhead, little of photos' bytes
 _MOVED = 1000  # rows copied at once
@@ -66,17 +71,18 @@ def decode_found(
         DataError: of some class, none or too few images can be decoded; of a split, none.
     """
     place = _hash([os.fsencode(origin.resolve()), repr(size).encode()])[:12]
-    entry = cache_folder() / "decoded" / f"{place}-{_hash(_stamps(found.files(), origin))[:20]}"
-    decoded = _kept(entry, found.parts)
-    if decoded is None:
+    stamps = (str(_FORMAT).encode(), *_stamps(found.files(), origin))
+    entry = cache_folder() / "decoded" / f"{place}-{_hash(stamps)[:20]}"
+    datasets = _kept(entry, found)
+    if datasets is None:
         preprocessing = choose()
         fault = None
         try:
-            _decode_into(entry, found.parts, preprocessing)
+            _decode_into(entry, found, preprocessing)
         except OSError as error:
             fault = error
-        decoded = _kept(entry, found.parts)  # perhaps another process has made the entry meanwhile
-        if decoded is None:
+        datasets = _kept(entry, found)  # perhaps another process has made the entry meanwhile
+        if datasets is None:
             _log.warning(
                 "Decoded images cannot be kept in %s (%s); %s is decoded anew each time.",
                 entry.parent,
@@ -84,33 +90,20 @@ def decode_found(
                 found.source,
             )
             shapes = [(len(part.files), *preprocessing) for part in found.parts]
-            decoded = [
-                _decode(np.empty(shape, np.uint8), part.sources())
+            datasets = [
+                _dataset(found, part, *_decode(np.empty(shape, np.uint8), part.sources()))
                 for part, shape in zip(found.parts, shapes, strict=True)
             ]
-    datasets, unreadable = [], []
-    for part, (images, reasons) in zip(found.parts, decoded, strict=True):
-        rows = np.delete(np.arange(len(part.files)), list(reasons))
-        broken = [LeftOut(part.files[row], reason) for row, reason in reasons.items()]
-        unreadable += broken
-        datasets.append(
-            ImageDataset(
-                images=images,
-                labels=part.labels[rows],
-                class_names=found.class_names,
-                split=part.split,
-                source=found.source,
-                left_out=(*found.odd[part.split], *broken),
-                files=tuple(part.files[row] for row in rows),
-            )
-        )
     faults = class_faults(
         found.class_names,
         {part.split: part.labels for part in found.parts},
         readable={dataset.split: dataset.labels for dataset in datasets},
     )
     if faults and (trainable or not all(map(len, datasets))):
-        first = next(iter(unreadable), None)
+        broken = (
+            one for dataset in datasets for one in dataset.left_out[len(found.odd[dataset.split]) :]
+        )
+        first = next(broken, None)
         example = f" (left out, for one: {first.file}: {first.reason})" if first else ""
         raise DataError(f"{found.source}: {'; '.join(faults)}{example}.")
     return datasets
@@ -133,7 +126,7 @@ def measure_all(sources: Iterable[bytes | Path]) -> list[tuple[int, int]]:
 
 def in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
     """`work` of each chunk of items, in order; few chunks wait, so that items may be streamed."""
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     rest = iter(items)
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -145,12 +138,36 @@ def in_threads(work: Callable[[list[S]], R], items: Iterable[S]) -> Iterator[R]:
             yield waiting.popleft().result()
 
 
-Decoded = tuple[np.ndarray, dict[int, str]]
-"""uint8 (M, H, W, C) of the M images that can be decoded, and the reason by row of the others."""
+def _dataset(
+    found: Found, part: Encoded, images: np.ndarray, reasons: dict[int, str]
+) -> ImageDataset:
+    """A part of what was found, with its M decoded images and the reason by row of the others.
+
+    Raises:
+        DataError: these cannot be its images.
+    """
+    rows = np.delete(np.arange(len(part.files)), list(reasons))
+    broken = [LeftOut(part.files[row], reason) for row, reason in reasons.items()]
+    return ImageDataset(
+        images=images,
+        labels=part.labels[rows],
+        class_names=found.class_names,
+        split=part.split,
+        source=found.source,
+        left_out=(*found.odd[part.split], *broken),
+        files=tuple(part.files[row] for row in rows),
+    )
 
 
-def _decode(images: np.ndarray, sources: Iterable[bytes | Path]) -> Decoded:
-    """Decodes N images into the first rows of `images` (N, H, W, C)."""
+def _decode(
+    images: np.ndarray, sources: Iterable[bytes | Path]
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Decodes N images into the first rows of `images` (N, H, W, C).
+
+    Returns:
+        uint8 (M, H, W, C) of the M that can be decoded, a view, and the reason by row of the
+        others.
+    """
     preprocessing = Preprocessing(*images.shape[1:])
 
     def fill(chunk: list[tuple[int, bytes | Path]]) -> dict[int, str]:
@@ -172,7 +189,7 @@ def _decode(images: np.ndarray, sources: Iterable[bytes | Path]) -> Decoded:
     return images[: len(images) - len(reasons)], reasons
 
 
-def _decode_into(entry: Path, parts: Sequence[Encoded], preprocessing: Preprocessing) -> None:
+def _decode_into(entry: Path, found: Found, preprocessing: Preprocessing) -> None:
     """Makes an entry of the cache.
 
     Raises:
@@ -181,16 +198,18 @@ def _decode_into(entry: Path, parts: Sequence[Encoded], preprocessing: Preproces
     entry.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
     try:
-        for part in parts:
-            _reserve(draft / f"{part.split}.npy", (len(part.files), *preprocessing))
+        paths = [draft / f"{part.split}.npy" for part in found.parts]
+        for part, path in zip(found.parts, paths, strict=True):
+            _reserve(path, (len(part.files), *preprocessing))
         contents = {}
-        for part in parts:
-            images = np.load(draft / f"{part.split}.npy", mmap_mode="r+")
-            _, reasons = _decode(images, part.sources())
-            contents[part.split] = list(reasons.items())
-            del images  # unmapped: Windows renames no folder with a mapped file
-        (draft / "contents.json").write_text(json.dumps(contents), encoding="ascii")
-        os.replace(draft, entry)
+        for part, path in zip(found.parts, paths, strict=True):
+            contents[part.split] = _fill(path, found, part)
+            with path.open("r+b") as file:
+                flush_to_disk(file)
+        with (draft / "contents.json").open("wb") as file:
+            file.write(json.dumps(contents).encode("ascii"))
+            flush_to_disk(file)
+        put_in_place(draft, entry)
     finally:
         shutil.rmtree(draft, ignore_errors=True)  # does nothing once it is renamed
     for older in entry.parent.glob(f"{entry.name.split('-')[0]}-*"):
@@ -199,6 +218,18 @@ def _decode_into(entry: Path, parts: Sequence[Encoded], preprocessing: Preproces
     for left_behind in entry.parent.glob(".*"):  # by a process that was killed
         if time.time() - left_behind.stat().st_mtime > _ABANDONED_AFTER:
             shutil.rmtree(left_behind, ignore_errors=True)
+
+
+def _fill(path: Path, found: Found, part: Encoded) -> dict[str, Any]:
+    """Decodes a part into its file, and gives what `contents.json` says of it.
+
+    The file is no longer mapped afterwards: Windows renames no folder with a mapped one.
+    """
+    mapped = np.load(path, mmap_mode="r+")
+    images, reasons = _decode(mapped, part.sources())
+    mapped.flush()
+    fingerprint = _dataset(found, part, images, reasons).fingerprint
+    return {"left_out": list(reasons.items()), "fingerprint": fingerprint}
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:
@@ -212,28 +243,49 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             missing -= file.write(block[:missing])
 
 
-def _kept(entry: Path, parts: Sequence[Encoded]) -> list[Decoded] | None:
+def _kept(entry: Path, found: Found) -> list[ImageDataset] | None:
     """What the cache holds of these parts; None where it holds nothing, or nothing usable."""
     try:
-        contents = json.loads((entry / "contents.json").read_bytes())
-        paths = [entry / f"{part.split}.npy" for part in parts]
-        large = sum(path.stat().st_size for path in paths) > MAPPED_ABOVE
-        decoded = []
-        for part, path in zip(parts, paths, strict=True):
-            # Copy-on-write: torch takes no read-only arrays without a warning.
-            images = np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
-            reasons = dict(contents[part.split])
-            if len(images) != len(part.files):
-                raise ValueError(f"{len(images)} images for {len(part.files)} files")
-            decoded.append((images[: len(images) - len(reasons)], reasons))
-        return decoded
+        return _read(entry, found)
     except (FileNotFoundError, NotADirectoryError):
-        shutil.rmtree(entry, ignore_errors=True)  # a rest of one, which a cleaner may have left
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("%s is damaged (%s); its images are decoded again.", entry, error)
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
+        damage = ""  # nothing there, or a rest that a cleaner may have left
+    except MemoryError:
+        raise
+    except Exception as error:  # ValueError, IndexError, TokenError, RecursionError, DataError ...
+        damage = str(error) or type(error).__name__
+    # Only now is nothing mapped any more that the error has come by; Windows would keep it.
+    if damage:
+        _log.warning("%s is damaged (%s); its images are decoded again.", entry, damage)
+    shutil.rmtree(entry, ignore_errors=True)
+    return None
+
+
+def _read(entry: Path, found: Found) -> list[ImageDataset]:
+    """What an entry holds.
+
+    Raises:
+        FileNotFoundError: there is none, or not all of it.
+        Exception: of many kinds; it is damaged.
+    """
+    contents = json.loads((entry / "contents.json").read_bytes())
+    paths = [entry / f"{part.split}.npy" for part in found.parts]
+    large = sum(path.stat().st_size for path in paths) > MAPPED_ABOVE
+    datasets = []
+    for part, path in zip(found.parts, paths, strict=True):
+        # Copy-on-write: torch takes no read-only arrays without a warning. Mapped at first in any
+        # case: that compares the shape with the file's size, before memory is taken for it.
+        images = np.lib.format.open_memmap(path, mode="c")
+        if images.shape[:1] != (len(part.files),):
+            raise ValueError(f"{images.shape} for {len(part.files)} files")
+        if not large:
+            images = np.load(path, allow_pickle=False)
+        reasons = dict(contents[part.split]["left_out"])
+        dataset = _dataset(found, part, images[: len(images) - len(reasons)], reasons)
+        # Whoever works with the images needs it too, and it is computed once.
+        if dataset.fingerprint != contents[part.split]["fingerprint"]:
+            raise ValueError(f"{path.name} holds other images than were written to it")
+        datasets.append(dataset)
+    return datasets
 
 
 def _stamps(files: Iterable[str | Path], origin: Path) -> Iterator[bytes]:

@@ -64,22 +64,30 @@ class Undecodable(ValueError):
     """An image that cannot be used; `str()` is the reason as a phrase: "truncated"."""
 
 
-class _QuietPillow(threading.local):
-    """Matches what Pillow warns of in a thread that decodes just now, and nothing else.
-
-    Pillow warns of odd metadata that no pixel depends on. `warnings.catch_warnings` would change
-    the filters of all threads; this stands among the filters for good and asks whose turn it is.
-    """
+class _Turn(threading.local):
+    """Whether a thread decodes just now."""
 
     active = False
 
-    def match(self, module: str) -> bool:
-        """What `warnings` asks of the module pattern of a filter."""
-        return self.active and module.startswith("PIL.")
+
+_turn = _Turn()
 
 
-_quiet = _QuietPillow()
-_FILTER = ("ignore", None, Warning, _quiet, 0)
+class _OnlyWhileDecoding(type):
+    """Makes a category of warnings that holds all of them in a thread that decodes, else none."""
+
+    def __subclasscheck__(cls, category: type) -> bool:
+        return _turn.active
+
+
+class _Hushed(Warning, metaclass=_OnlyWhileDecoding):
+    """Whatever Pillow warns of in a thread that decodes: odd metadata that no pixel depends on."""
+
+
+# `warnings.catch_warnings` would change the filters of all threads; this one stands among them for
+# good. Its parts are of the usual types, since others read them, pickle them and set them up in
+# processes of theirs (scikit-learn does all three); a class is pickled by its name.
+_FILTER = ("ignore", None, _Hushed, re.compile(r"PIL\."), 0)
 
 
 def decode(source: bytes | Path, preprocessing: Preprocessing) -> np.ndarray:
@@ -170,7 +178,7 @@ def reading(source: bytes | Path, use: Callable[[Image.Image], T]) -> T:
     """
     if warnings.filters[:1] != [_FILTER]:  # first call, or someone has put a filter before it
         warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
-    _quiet.active = True
+    _turn.active = True
     try:
         with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             start = file.read(16)
@@ -195,7 +203,7 @@ def reading(source: bytes | Path, use: Callable[[Image.Image], T]) -> T:
     except Exception as error:  # damaged data: struct.error, SyntaxError, IndexError, KeyError ...
         raise Undecodable(_reason(error)) from None
     finally:
-        _quiet.active = False
+        _turn.active = False
 
 
 def _check_pixels(pixels: int) -> None:

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from tinyscope.errors import DataError, StorageError
-from tinyscope.files import locked
+from tinyscope.files import locked, put_in_place
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes that are there and the bytes of the whole file, None where that is unknown."""
@@ -29,6 +29,7 @@ PAUSE = 0.5  # seconds after the first of them, doubled after each
 _CHUNK = 1 << 18
 _HEADERS = {"User-Agent": "tinyscope", "Accept-Encoding": "identity"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ISSUER = 20  # OpenSSL: unable to get local issuer certificate
 
 
 class Checksum(NamedTuple):
@@ -256,11 +257,23 @@ def _failure(error: Exception) -> _Failed:
         )
     reason = getattr(error, "reason", error)
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return _Failed(f"its certificate is not valid ({reason.verify_message})", final=True)
+        fault = f"its certificate is not valid ({reason.verify_message})"
+        if getattr(reason, "verify_code", 0) == _NO_ISSUER:
+            fault += f"; where Python lacks the certificates of authorities, {_authorities()}"
+        return _Failed(fault, final=True)
     if isinstance(reason, TimeoutError):
         return _Failed(f"no answer in {TIME_OUT:.0f} s")
     text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
     return _Failed(" ".join(text.split()).lower())
+
+
+def _authorities() -> str:
+    """How to give them to Python; the one of python.org comes without on a Mac."""
+    remedy = "set SSL_CERT_FILE to a file of them"
+    if sys.platform == "darwin":
+        folder = "in the folder of Python in Applications"
+        remedy = f'run "Install Certificates.command" {folder}, or {remedy}'
+    return remedy
 
 
 def _starts_at(content_range: str | None, start: int) -> bool:
@@ -300,7 +313,7 @@ def _storing(destination: Path, whole: int | None = None) -> Iterator[None]:
 
 def _finished(part: Path, destination: Path) -> Path:
     with _storing(destination):
-        os.replace(part, destination)
+        put_in_place(part, destination)
         _version_file(part).unlink(missing_ok=True)
     return destination
 

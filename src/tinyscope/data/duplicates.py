@@ -29,7 +29,6 @@ Measured (two cores, shared with other programs; 2026-11):
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +37,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tinyscope.cores import usable_cores
 from tinyscope.data.cache_folder import entry
 from tinyscope.data.copy_alignment import agreement
 from tinyscope.data.copy_descriptors import GREY, Descriptors, projection, sample_rows
@@ -219,7 +219,7 @@ def _described(pictures: Pictures, rows: np.ndarray) -> tuple[Descriptors, np.nd
         grey[part] = np.rint(colour @ GREY if colour.shape[3] == 3 else colour[..., 0])
         return found.describe(colour)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         parts = list(pool.map(piece, pictures.pieces(rows)))
     return Descriptors(*(np.concatenate(each) for each in zip(*parts, strict=True))), grey
 
@@ -245,7 +245,7 @@ def _agreement(grey: np.ndarray, pairs: Candidates) -> np.ndarray:
         other = np.where(mirrored[:, None, None], grey[right, :, ::-1], grey[right])
         return agreement(grey[left].astype(np.float32), other.astype(np.float32))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return np.concatenate(list(pool.map(piece, range(0, len(pairs.left), _PAIRS))))
 
 

@@ -18,7 +18,6 @@ Measured (two cores; 2026-11; faults planted by a generator that does not know t
 - 60,000 images of 32 x 32 take 7 to 9 s of processor time, one of 512 x 512 takes 11 ms.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tinyscope.cores import usable_cores
 from tinyscope.data.blur import blur_score, pixelation
 
 _GREY = np.array([77, 150, 29], np.float32) / 256  # ITU-R BT.601, in exact binary fractions
@@ -102,7 +102,7 @@ def image_properties(images: np.ndarray) -> ImageProperties:
     """
     step = max(1, _PIECE // max(1, int(np.prod(images.shape[1:]))))
     starts = range(0, len(images), step)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as pool:
         pieces = list(pool.map(lambda start: _measured(images[start : start + step]), starts))
     if not pieces:
         return ImageProperties(*(np.empty(0, np.float32) for _ in ImageProperties._fields))

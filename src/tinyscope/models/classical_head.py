@@ -1,5 +1,7 @@
 """ClassicalHead: a fitted model of scikit-learn as the last layer of a network."""
 
+import logging
+import warnings
 from typing import Any
 from zipfile import BadZipFile
 
@@ -8,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.errors import StorageError
+
+_log = logging.getLogger(__name__)
 
 _LEAST = 1e-6
 """Probabilities below this count as this: a forest says 0 of what it never saw."""
@@ -67,18 +71,31 @@ class ClassicalHead(nn.Module):
         return content
 
 
-def classical_head(content: bytes, *, classes: int, file: str) -> ClassicalHead:
+def library_version() -> str:
+    """The version of scikit-learn that is installed: what fits a head, and what reads it."""
+    import sklearn
+
+    return str(sklearn.__version__)
+
+
+def classical_head(
+    content: bytes, *, classes: int, file: str, fitted_by: str | None = None
+) -> ClassicalHead:
     """The head that `ClassicalHead.as_bytes` wrote.
+
+    One that another version of scikit-learn has fitted costs a line in the log.
 
     Args:
         content: of the file.
         classes: K.
         file: how messages call it.
+        fitted_by: the version of scikit-learn that wrote it, for messages; None if that is unknown.
 
     Raises:
-        StorageError: it is damaged, or holds something else than a model of scikit-learn.
+        StorageError: it is damaged, holds something else than a model of scikit-learn, or this
+            version of scikit-learn cannot read it.
     """
-    from skops.io import get_untrusted_types, loads
+    from skops.io import get_untrusted_types
 
     try:
         unknown = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
@@ -86,6 +103,42 @@ def classical_head(content: bytes, *, classes: int, file: str) -> ClassicalHead:
             raise StorageError(
                 f"{file} holds {unknown[0]}, which no model of this tool consists of."
             )
-        return ClassicalHead(loads(content, trusted=list(_TRUSTED)), classes)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, BadZipFile) as error:
-        raise StorageError(f"{file} is damaged: {' '.join(str(error).split())[:200]}.") from None
+        estimator, others = _loaded(content)
+    except (
+        *(OSError, ValueError, KeyError, TypeError, ImportError, AttributeError),
+        BadZipFile,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        if fitted_by not in (None, library_version()):
+            raise StorageError(
+                f"{file} was fitted by scikit-learn {fitted_by}, and {library_version()} cannot "
+                f"read it ({reason}): install scikit-learn=={fitted_by}."
+            ) from None
+        raise StorageError(f"{file} is damaged: {reason}.") from None
+    for other in others:
+        _log.warning(
+            "%s was fitted by scikit-learn %s and is read by %s: its answers may be others. "
+            "Install scikit-learn==%s for those that were measured.",
+            *(file, other, library_version(), other),
+        )
+    return ClassicalHead(estimator, classes)
+
+
+def _loaded(content: bytes) -> tuple[Any, list[str]]:
+    """The fitted model, and the other versions of scikit-learn that it says to come from.
+
+    scikit-learn warns of them with three lines for each of a model's parts.
+    """
+    from sklearn.exceptions import InconsistentVersionWarning
+    from skops.io import loads
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", InconsistentVersionWarning)
+        estimator = loads(content, trusted=list(_TRUSTED))
+    others = set()
+    for each in told:
+        if isinstance(each.message, InconsistentVersionWarning):
+            others.add(str(each.message.original_sklearn_version))
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return estimator, sorted(others)

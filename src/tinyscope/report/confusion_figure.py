@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinyscope.report.drawing import INK, blank, label, short
+from tinyscope.report.drawing import INK, blank, in_house_style, label, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -12,6 +12,7 @@ HEAT = "#1b5e9e"
 TEXT_CELLS = 20  # classes up to which a confusion matrix has counts in its cells
 
 
+@in_house_style
 def confusion(
     matrix: Sequence[Sequence[int]], class_names: Sequence[str], *, halved: bool = False
 ) -> "Figure":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyscope.report.drawing import INK, blank, label, short
+from tinyscope.report.drawing import INK, blank, in_house_style, label, short
 from tinyscope.report.figures import COLOURS, STYLES
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _VERDICTS = {
 """Marker and colour; what can be told by shape needs no colour."""
 
 
+@in_house_style
 def spread(values: Mapping[str, Any], quantity: str) -> "Figure":
     """How many images have which brightness or contrast, and where 1, 50 and 99% of them lie.
 
@@ -45,6 +46,7 @@ def spread(values: Mapping[str, Any], quantity: str) -> "Figure":
     return figure
 
 
+@in_house_style
 def class_spread(rows: Sequence[Mapping[str, Any]], quantity: str) -> "Figure":
     """Mean and deviation of brightness or contrast of every class, the lowest mean on top.
 
@@ -81,6 +83,7 @@ def class_spread(rows: Sequence[Mapping[str, Any]], quantity: str) -> "Figure":
     return figure
 
 
+@in_house_style
 def drops(augmentations: Sequence[Mapping[str, Any]]) -> "Figure":
     """What every augmentation costs in accuracy, in percentage points, with 95% whiskers.
 

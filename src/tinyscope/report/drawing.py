@@ -3,9 +3,11 @@
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,6 +15,34 @@ if TYPE_CHECKING:
 
 INK, LINE = "#26282d", "#d8dae0"  # a page puts its own text and rule colours in their place
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def _own_settings(**own: Any) -> Iterator[None]:
+    """Matplotlib as it comes, but for `own`: a matplotlibrc, or a notebook's, changes no report.
+
+    With `text.usetex`, say, a page would fail after all training where there is no TeX.
+    """
+    from matplotlib import rc_context, rcParamsDefault
+
+    settings: dict[Any, Any] = {**rcParamsDefault, **own}
+    del settings["backend"]  # which stays as it is in any case
+    with rc_context(settings):
+        yield
+
+
+def in_house_style(figure: Callable[P, T]) -> Callable[P, T]:
+    """A function that makes a figure, which the user's settings of matplotlib no longer reach."""
+
+    @wraps(figure)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _own_settings():
+            return figure(*args, **kwargs)
+
+    return made
 
 
 def blank(width: float, height: float) -> "tuple[Figure, Axes]":
@@ -96,11 +126,9 @@ def svg(figure: "Figure", *, label: str, name: str) -> str:
         label: what the figure shows, for people who do not see it.
         name: letters and digits, different for every figure of a page; its ids begin with it.
     """
-    from matplotlib import rc_context
-
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    settings = rc_context({"svg.fonttype": "none", "svg.hashsalt": name})
+    settings = _own_settings(**{"svg.fonttype": "none", "svg.hashsalt": name})
     with settings, warnings.catch_warnings():
         # A name in another script is drawn by the reader's fonts, not by the one measured here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyscope.report.drawing import INK, blank, label, shortened
+from tinyscope.report.drawing import INK, blank, in_house_style, label, shortened
 from tinyscope.report.whole_cost import whole_costs
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ DURATIONS = [
 _LEARNT = {"train": "training", "val": "validation"}
 
 
+@in_house_style
 def training_curves(
     runs: Sequence[Mapping[str, Any]],
     quantity: str,
@@ -88,6 +89,7 @@ def training_curves(
     return figure
 
 
+@in_house_style
 def model_curves(
     variations: Sequence[Mapping[str, Any]], against: str, places: Sequence[int] | None = None
 ) -> "Figure":
@@ -130,6 +132,7 @@ def model_curves(
     return figure
 
 
+@in_house_style
 def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     """Test accuracy of every model: dot and 95% whisker of the lowest seed, other seeds as ticks.
 
@@ -180,6 +183,7 @@ def accuracies(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
+@in_house_style
 def accuracy_against_cost(variations: Sequence[Mapping[str, Any]]) -> "Figure":
     """Mean test accuracy of every model against its mean training seconds (logarithmic).
 

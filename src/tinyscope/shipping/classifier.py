@@ -20,7 +20,7 @@ from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import replacing, write_json
-from tinyscope.models.classical_head import ClassicalHead, classical_head
+from tinyscope.models.classical_head import ClassicalHead, classical_head, library_version
 from tinyscope.models.description import DESCRIBED, network_of
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
@@ -225,8 +225,10 @@ def save_model(
     }
     with replacing(folder / "weights.safetensors") as file:
         file.write(save(weights))
+    fitted_by = {}
     for module in network.modules():
         if isinstance(module, ClassicalHead):
+            fitted_by = {"scikit_learn": library_version()}
             with replacing(folder / _CLASSICAL) as file:
                 file.write(module.as_bytes())
     keys = ["model", "layers", "widths", "depth"]
@@ -236,6 +238,7 @@ def save_model(
     content = {
         "format": FORMAT,
         "tinyscope": tinyscope.__version__,
+        **fitted_by,
         **{key: chosen[key] for key in keys},
         **_epsilon(network),
         **(transfer or {}),
@@ -315,6 +318,7 @@ def load_classifier(path: str | Path) -> Classifier:
                 (folder / _CLASSICAL).read_bytes(),
                 classes=description["classes"],
                 file=str(folder / _CLASSICAL),
+                fitted_by=content.get("scikit_learn"),
             )
         filler = [1.0] * len(weights["mean"])  # the true values are among the weights
         wrapped = PixelInput(network, mean=filler, deviation=filler)

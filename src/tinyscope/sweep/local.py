@@ -196,7 +196,7 @@ def _report(
     reviewed: ReviewCounts,
     inspection: Inspection,
 ) -> StudyResult:
-    """Writes the summary, the page and the recommended model of a finished study."""
+    """Writes the summary, the recommended model and the page of a finished study."""
     folder = planned.folder
     summary = summarise(
         planned.study,
@@ -216,9 +216,9 @@ def _report(
         run_in=_current_folder(folder),
     )
     write_json(folder / "summary.json", summary)
-    write_report(summary, folder / "report.html")
     chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
-    copy_model(chosen.folder, folder / "model")
+    copy_model(chosen.folder, folder / "model")  # before the page, which may fail
+    write_report(summary, folder / "report.html")
     return StudyResult(folder, summary)
 
 

@@ -50,7 +50,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
             tensors: dict[str, dict[str, Tensor]] = {}
             for key in file.keys():  # noqa: SIM118 - not a dictionary
                 group, _, name = key.partition("/")
-                tensors.setdefault(group, {})[name] = file.get_tensor(key)
+                # A copy: what the file gives is a view of it, and Windows replaces no mapped file.
+                tensors.setdefault(group, {})[name] = file.get_tensor(key).clone()
     except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
         raise StorageError(
             f"{path} cannot be read: {error}. Remove it to train this run from the start."

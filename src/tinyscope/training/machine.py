@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import tinyscope
+from tinyscope.cores import usable_cores
 from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
 
@@ -70,7 +71,7 @@ def environment(on: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "os": f"{platform.system()} {platform.release()}",
         "cpu": cpu_name(),
-        "cores": os.cpu_count() or 1,
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": on.type,

@@ -1,14 +1,9 @@
-"""Where planted faults are planted: the benchmark's modules, kinds of faults, counts."""
+"""Where planted faults are planted: kinds of faults, counts, and a set with every shortcut."""
 
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pytest
-from test_results import ROOT
+from plant import fault_set, shortcuts
 
 COUNT = 3
 TRAIN, TEST, MORE = 200, 90, 70
@@ -32,29 +27,17 @@ KINDS = {
 }
 
 
-@contextmanager
-def benchmark_modules() -> Iterator[dict[str, ModuleType]]:
-    """The modules of `benchmarks/plant` by their names, and the command itself."""
-    names = ("fault_set", "kinds", "image_bytes", "score", "copies", "pictures", "shortcuts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        found = {name: importlib.import_module(f"plant.{name}") for name in names}
-        yield found | {"planted_faults": importlib.import_module("planted_faults")}
-
-
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def source_of(modules: dict[str, ModuleType]) -> Any:
+def source_of() -> Any:
     """The digits that faults are planted in."""
-    return modules["fault_set"].draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
+    return fault_set.draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
 
 
-def with_all_shortcuts(
-    modules: dict[str, ModuleType], source: Any, folder: Path
-) -> tuple[Path, Any]:
+def with_all_shortcuts(source: Any, folder: Path) -> tuple[Path, Any]:
     """A set with every shortcut planted in a folder, and what is in it."""
-    names = list(modules["shortcuts"].SHORTCUTS)
-    plant = modules["fault_set"].plant
+    names = list(shortcuts.SHORTCUTS)
+    plant = fault_set.plant
     return folder, plant(source, folder, seed=0, count=COUNT, shortcuts=names)

@@ -3,13 +3,14 @@
 import json
 import sys
 
+import planted_faults
 import pytest
+from plant import fault_set, score
 from planted_world import (
     COUNT,
     KINDS,
     TEST,
     TRAIN,
-    benchmark_modules,
     files_of,
     source_of,
     with_all_shortcuts,
@@ -43,13 +44,11 @@ def answer(*findings: tuple[str, list[dict]]) -> dict:
     }
 
 
-def scored(modules, given: dict, **options):
-    truth = [modules["fault_set"].Planted(*row) for row in TRUTH]
+def scored(given: dict, **options):
+    truth = [fault_set.Planted(*row) for row in TRUTH]
     files = [row[0] for row in TRUTH if "/" in row[0]]
     files += [row[4] for row in TRUTH if len(row) > 4 and row[4]]
-    return modules["score"].score(
-        truth, given, [*files, *UNTOUCHED, "train/tiny/00000.png"], **options
-    )
+    return score.score(truth, given, [*files, *UNTOUCHED, "train/tiny/00000.png"], **options)
 
 
 def item(file: str | None, *others: str, label: str | None = None) -> dict:
@@ -57,25 +56,19 @@ def item(file: str | None, *others: str, label: str | None = None) -> dict:
 
 
 @pytest.fixture(scope="module")
-def modules():
-    with benchmark_modules() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def with_shortcuts(modules, tmp_path_factory):
+def with_shortcuts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shortcuts") / "set"
-    return with_all_shortcuts(modules, source_of(modules), folder)
+    return with_all_shortcuts(source_of(), folder)
 
 
-def test_an_empty_answer_finds_nothing_and_names_nothing(modules):
-    result = scored(modules, answer())
+def test_an_empty_answer_finds_nothing_and_names_nothing():
+    result = scored(answer())
     assert [each.outcome for each in result.faults] == ["missed"] * 11
     assert (result.untouched, result.named, result.left_out) == (10, {}, 1)
     assert result.left_out_untouched == 0
 
 
-def test_every_fault_is_scored_by_its_code_and_its_file(modules):
+def test_every_fault_is_scored_by_its_code_and_its_file():
     given = answer(
         ("TS001", [item("train/a/00001.png")]),
         ("TS009", [item("train/a/00002.png"), item("train/b/00100.png")]),
@@ -87,7 +80,7 @@ def test_every_fault_is_scored_by_its_code_and_its_file(modules):
         ("TS013", [item(None, label="tiny")]),
         ("TS016", [item(None, label="a"), item("train/b/00103.png")]),
     )
-    result = scored(modules, given)
+    result = scored(given)
     assert [(each.file, each.outcome, each.together) for each in result.faults] == [
         ("train/a/00001.png", "found", False),
         ("train/a/00002.png", "found", False),
@@ -109,7 +102,7 @@ def test_every_fault_is_scored_by_its_code_and_its_file(modules):
         "train/b/00102.png": ("TS015",),
         "train/b/00103.png": ("TS016",),
     }
-    text = modules["score"].summary(result, ["Two sentences.", "Of notes."])
+    text = score.summary(result, ["Two sentences.", "Of notes."])
     assert "| blank | TS009 | 2 | 1 | 1 | 0 |  |" in text
     assert "| near copy across classes | TS007 | 1 | 1 | 0 | 0 | 1 |" in text
     assert "| all |  | 11 | 6 | 2 | 3 |  |" in text
@@ -122,7 +115,7 @@ def test_every_fault_is_scored_by_its_code_and_its_file(modules):
     assert text.endswith("Two sentences. Of notes.\n")
 
 
-def test_an_answer_made_from_the_truth_is_perfect(modules, with_shortcuts):
+def test_an_answer_made_from_the_truth_is_perfect(with_shortcuts):
     folder, result = with_shortcuts
     codes = KINDS | {"small class": "TS013", "shortcut": "TS016"}
     items: dict[str, list[dict]] = {}
@@ -131,31 +124,31 @@ def test_an_answer_made_from_the_truth_is_perfect(modules, with_shortcuts):
         named = item(None if about else each.file, *filter(None, [each.partner]), label=about)
         items.setdefault(codes[each.kind], []).append(named)
     given = answer(*items.items())
-    perfect = modules["score"].score(result.planted, given, files_of(folder))
+    perfect = score.score(result.planted, given, files_of(folder))
     assert {each.outcome for each in perfect.faults} == {"found"}
     assert len(perfect.faults) == 16 * COUNT + 4 + 5
     assert all(each.together for each in perfect.faults if each.partner)
     assert perfect.named == {}
     marked = sum(each.kind == "shortcut" for each in result.planted)
     assert perfect.untouched == TRAIN + TEST - (16 + 6) * COUNT - marked
-    assert "## Not found under their code\n\nNone.\n" in modules["score"].summary(perfect, [])
+    assert "## Not found under their code\n\nNone.\n" in score.summary(perfect, [])
 
 
-def test_a_shortcut_is_found_by_one_of_its_images_and_a_small_class_by_one_of_its_own(modules):
+def test_a_shortcut_is_found_by_one_of_its_images_and_a_small_class_by_one_of_its_own():
     given = answer(
         ("TS016", [item("train/a/00012.png")]),
         ("TS013", [item("train/tiny/00000.png")]),
     )
-    outcomes = {each.file: each.outcome for each in scored(modules, given).faults}
+    outcomes = {each.file: each.outcome for each in scored(given).faults}
     assert (outcomes["a/"], outcomes["b/"], outcomes["tiny"]) == ("found", "missed", "found")
 
 
-def test_a_check_that_was_not_asked_misses_nothing(modules):
-    result = scored(modules, answer(), not_asked=["TS015"])
+def test_a_check_that_was_not_asked_misses_nothing():
+    result = scored(answer(), not_asked=["TS015"])
     outcomes = {each.kind: each.outcome for each in result.faults}
     assert outcomes["wrong label"] == "not asked"
     assert outcomes["near copy across classes"] == "missed"
-    text = modules["score"].summary(result, [])
+    text = score.summary(result, [])
     assert "| wrong label | TS015 | 1 | 0 | 0 | not asked |  |" in text
     assert "00010.png" not in text
 
@@ -163,8 +156,8 @@ def test_a_check_that_was_not_asked_misses_nothing(modules):
 SMALL = ("--data", "digits", "--train", 100, "--test", 60, "--count", 1)
 
 
-def test_the_command_plants_asks_and_scores(modules, tmp_path, monkeypatch, capsys):
-    command = modules["planted_faults"]
+def test_the_command_plants_asks_and_scores(tmp_path, monkeypatch, capsys):
+    command = planted_faults
     given = json.dumps(answer(("TS001", [item("train/a/00001.png")])))
     echo = (
         f"import sys; open({str(tmp_path / 'asked')!r}, 'w').write(' '.join(sys.argv[1:])); "
@@ -185,7 +178,7 @@ def test_the_command_plants_asks_and_scores(modules, tmp_path, monkeypatch, caps
     assert len(faults) == 1 + 16 + 4
     assert len(list((out / "sheets").iterdir())) == 16
 
-    truth = modules["fault_set"].read_truth(out / "truth.csv")
+    truth = fault_set.read_truth(out / "truth.csv")
     blank = next(each.file for each in truth if each.kind == "blank")
     (tmp_path / "mine.json").write_text(json.dumps(answer(("TS009", [item(blank)]))))
     command.main(["--out", str(out), "--answer", str(tmp_path / "mine.json")])
@@ -195,8 +188,8 @@ def test_the_command_plants_asks_and_scores(modules, tmp_path, monkeypatch, caps
         command.main([*map(str, SMALL), "--out", str(out)])
 
 
-def test_a_command_that_fails_or_takes_too_long_is_told(modules, tmp_path, monkeypatch):
-    command = modules["planted_faults"]
+def test_a_command_that_fails_or_takes_too_long_is_told(tmp_path, monkeypatch):
+    command = planted_faults
     asked = command._asked(["--out", str(tmp_path), "--timeout", "0.2"])
     monkeypatch.setattr(command, "TINYSCOPE", (sys.executable, "-c", "import time; time.sleep(9)"))
     with pytest.raises(SystemExit, match=r"^tinyscope data took more than 0.2 seconds\.$"):
@@ -207,9 +200,9 @@ def test_a_command_that_fails_or_takes_too_long_is_told(modules, tmp_path, monke
         command._answer(asked, tmp_path)
 
 
-def test_shortcuts_without_a_name_are_all_of_them(modules, tmp_path):
+def test_shortcuts_without_a_name_are_all_of_them(tmp_path):
     def asked(*words: str) -> list[str]:
-        return modules["planted_faults"]._asked(["--out", str(tmp_path), *words]).shortcuts
+        return planted_faults._asked(["--out", str(tmp_path), *words]).shortcuts
 
     assert asked() == []
     assert asked("--shortcuts") == ["watermark", "frame", "encoder", "camera", "name"]

@@ -1,12 +1,7 @@
-import sys
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import few_images
 import few_images_table
+import numpy as np
+import pytest
 
 
 @pytest.mark.parametrize("each", [1, 20])

@@ -1,20 +1,10 @@
-import importlib
-
+import large_folder
 import numpy as np
-import pytest
-from test_results import ROOT
 
 from tinyscope.data.decoding import measure
 
 
-@pytest.fixture(scope="module")
-def large_folder():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield importlib.import_module("large_folder")
-
-
-def test_a_folder_of_as_many_images_as_asked_is_made_once(large_folder, tmp_path):
+def test_a_folder_of_as_many_images_as_asked_is_made_once(tmp_path):
     folder = tmp_path / "folder"
     large_folder.make(folder, 60)
     files = sorted(folder.glob("*/*"))
@@ -28,7 +18,7 @@ def test_a_folder_of_as_many_images_as_asked_is_made_once(large_folder, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_pictures_have_structure_and_differ(large_folder):
+def test_pictures_have_structure_and_differ():
     images = large_folder.pictures(np.arange(40) % 20, np.random.default_rng(0))
     assert images.shape == (40, 32, 32, 3)
     assert len({image.tobytes() for image in images}) == 40
@@ -36,7 +26,7 @@ def test_pictures_have_structure_and_differ(large_folder):
     assert (beside < images.std((1, 2, 3))).all()  # neighbours are more alike than distant pixels
 
 
-def test_a_measurement_counts_images_time_and_memory(large_folder, tmp_path):
+def test_a_measurement_counts_images_time_and_memory(tmp_path):
     large_folder.make(tmp_path / "folder", 80)
     told = large_folder.measured(
         large_folder.WORK["file_facts"], tmp_path / "folder", tmp_path / "cache"

@@ -1,22 +1,10 @@
 import collections
-import importlib
 
+import image_formats
 import numpy as np
+import odd_files
 import pytest
 from PIL import Image
-from test_results import ROOT
-
-
-@pytest.fixture(scope="module")
-def odd_files():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield importlib.import_module("odd_files")
-
-
-@pytest.fixture(scope="module")
-def image_formats(odd_files):
-    return odd_files.image_formats
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +12,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "cache"))
 
 
-def test_every_file_is_accounted_for_once(odd_files, tmp_path):
+def test_every_file_is_accounted_for_once(tmp_path):
     made = odd_files.make(tmp_path / "folder", 150)
     assert len(made) > 150
     outcome = odd_files.check(tmp_path / "folder", made)
@@ -37,7 +25,7 @@ def test_every_file_is_accounted_for_once(odd_files, tmp_path):
     assert total["clutter"] == fates["clutter"]
 
 
-def test_a_loader_that_loses_or_invents_files_is_caught(odd_files, tmp_path):
+def test_a_loader_that_loses_or_invents_files_is_caught(tmp_path):
     made = odd_files.make(tmp_path / "folder", 60)
     lost = next(file for file in made if file.fate == "image")
     (tmp_path / "folder" / lost.name).rename(tmp_path / "folder/train/ant/other.dat")
@@ -48,7 +36,7 @@ def test_a_loader_that_loses_or_invents_files_is_caught(odd_files, tmp_path):
     assert "train/ant/other.dat is listed and was not written" in faults
 
 
-def test_an_image_that_looks_otherwise_is_caught(odd_files, tmp_path):
+def test_an_image_that_looks_otherwise_is_caught(tmp_path):
     (tmp_path / "a.png").write_bytes(odd_files.saved(Image.new("RGB", (9, 9), "red"), "PNG"))
     file = odd_files.File("a.png", "png", "image", seen=Image.new("RGB", (9, 9), "blue"))
     outcome = odd_files.Outcome()
@@ -59,7 +47,7 @@ def test_an_image_that_looks_otherwise_is_caught(odd_files, tmp_path):
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (9, 17), (5, 8)])
-def test_pngs_written_by_hand_are_read_by_pillow(image_formats, tmp_path, interlaced, bits, size):
+def test_pngs_written_by_hand_are_read_by_pillow(tmp_path, interlaced, bits, size):
     pixels = np.random.default_rng(bits).integers(0, 2**bits, (*size, 1))
     data = image_formats.png_file(pixels, bits, interlaced=interlaced)
     (tmp_path / "a.png").write_bytes(data)

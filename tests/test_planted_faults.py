@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from plant import fault_set, kinds, pictures
 from planted_world import (
     COUNT,
     KINDS,
     MORE,
     TEST,
     TRAIN,
-    benchmark_modules,
     files_of,
     source_of,
     with_all_shortcuts,
@@ -24,21 +24,15 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".webp"
 
 
 @pytest.fixture(scope="module")
-def modules():
-    with benchmark_modules() as found:
-        yield found
+def source():
+    return source_of()
 
 
 @pytest.fixture(scope="module")
-def source(modules):
-    return source_of(modules)
-
-
-@pytest.fixture(scope="module")
-def made(modules, source, tmp_path_factory):
+def made(source, tmp_path_factory):
     """The folder of a set without shortcuts, and what is in it."""
     folder = tmp_path_factory.mktemp("planted") / "set"
-    return folder, modules["fault_set"].plant(source, folder, seed=0, count=COUNT)
+    return folder, fault_set.plant(source, folder, seed=0, count=COUNT)
 
 
 def bytes_of(folder: Path) -> dict[str, str]:
@@ -92,8 +86,8 @@ def test_every_kind_is_planted_as_often_as_asked_and_every_file_exists(made):
     assert len(files_of(folder)) == TRAIN + TEST + small
 
 
-def test_the_code_of_every_kind_is_the_one_of_its_finding(modules):
-    assert {kind.name: kind.code for kind in modules["kinds"].KINDS} == KINDS
+def test_the_code_of_every_kind_is_the_one_of_its_finding():
+    assert {kind.name: kind.code for kind in kinds.KINDS} == KINDS
 
 
 def test_no_image_carries_two_faults_or_is_the_original_of_a_faulty_one_and_faulty(made):
@@ -173,9 +167,9 @@ def numbers_in(text: str) -> list[float]:
     "variant",
     ["mirrored", "shifted", "cropped", "recompressed", "brightness", "contrast", "colour", "noise"],
 )
-def test_a_near_copy_is_what_its_strength_says(modules, picture, variant, seed):
+def test_a_near_copy_is_what_its_strength_says(picture, variant, seed):
     """Each is made again by Pillow from the strength alone, up to rounding."""
-    file = modules["kinds"].NEAR[variant](picture, np.random.default_rng(seed))
+    file = kinds.NEAR[variant](picture, np.random.default_rng(seed))
     shown = np.array(Image.open(BytesIO(file.data)).convert("RGB")).astype(float)
     original, values = Image.fromarray(picture), numbers_in(file.strength)
     if variant == "mirrored":
@@ -215,18 +209,18 @@ def test_a_near_copy_is_what_its_strength_says(modules, picture, variant, seed):
         assert (shown - picture)[unclipped].std() == pytest.approx(values[0], rel=0.1)
 
 
-def test_a_combined_near_copy_names_two_changes(modules, picture):
-    file = modules["kinds"].NEAR["combined"](picture, np.random.default_rng(0))
+def test_a_combined_near_copy_names_two_changes(picture):
+    file = kinds.NEAR["combined"](picture, np.random.default_rng(0))
     assert file.strength == "crop 2 1 1 1, red, green, blue x0.84 1.21 1.00"
 
 
-def test_a_flat_picture_gets_no_copy_and_no_blur(modules):
-    kinds = {kind.name: kind for kind in modules["kinds"].KINDS}
+def test_a_flat_picture_gets_no_copy_and_no_blur():
+    by_name = {kind.name: kind for kind in kinds.KINDS}
     flat = np.full((32, 32, 3), 120, np.uint8)
     random = np.random.default_rng(0)
     for name in ("exact copy in a class", "near copy in a class", "blurred", "dark", "over-bright"):
-        assert [make(flat, random) for make in kinds[name].variants.values()] == [None] * len(
-            kinds[name].variants
+        assert [make(flat, random) for make in by_name[name].variants.values()] == [None] * len(
+            by_name[name].variants
         )
 
 
@@ -246,22 +240,22 @@ def test_blank_dark_bright_and_blurred_pictures_are_what_they_are_called(made):
         assert np.hypot(*np.gradient(after)).mean() < 0.65 * np.hypot(*np.gradient(before)).mean()
 
 
-def test_motion_blur_spreads_a_point_along_its_line(modules):
+def test_motion_blur_spreads_a_point_along_its_line():
     point = np.zeros((33, 33, 3), np.uint8)
     point[16, 16] = 255
-    level = modules["pictures"].motion_blurred(point, 8, 0)[..., 0]
+    level = pictures.motion_blurred(point, 8, 0)[..., 0]
     assert set(np.flatnonzero(level.any(axis=1))) == {16}
     assert set(np.flatnonzero(level[16])) == set(range(12, 21))
-    upright = modules["pictures"].motion_blurred(point, 8, 90)[..., 0]
+    upright = pictures.motion_blurred(point, 8, 90)[..., 0]
     assert np.array_equal(upright, level.T)
-    slanted = modules["pictures"].motion_blurred(point, 8, 45)[..., 0].astype(float)
+    slanted = pictures.motion_blurred(point, 8, 45)[..., 0].astype(float)
     assert slanted[18, 18] > 0 == slanted[14, 18]
     assert level.sum() == pytest.approx(255, rel=0.02)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_picture_of_low_information_is_flat_smooth_or_noise(modules, picture, seed):
-    kind = next(kind for kind in modules["kinds"].KINDS if kind.name == "low information")
+def test_a_picture_of_low_information_is_flat_smooth_or_noise(picture, seed):
+    kind = next(kind for kind in kinds.KINDS if kind.name == "low information")
     for variant, make in kind.variants.items():
         file = make(picture, np.random.default_rng(seed))
         shown = np.array(Image.open(BytesIO(file.data)).convert("RGB")).astype(int)
@@ -321,10 +315,8 @@ def test_untouched_images_are_the_data_sets_own(made):
     assert checked == TRAIN + TEST - 16 * COUNT - 6 * COUNT
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
-    modules, source, made, tmp_path
-):
-    plant = modules["fault_set"].plant
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(source, made, tmp_path):
+    plant = fault_set.plant
     again = plant(source, tmp_path / "again", seed=0, count=COUNT)
     assert again.planted == made[1].planted
     assert bytes_of(tmp_path / "again") == bytes_of(made[0])
@@ -338,8 +330,8 @@ def test_what_is_planted_hangs_on_the_seed_alone_not_on_the_process(made):
     assert (first.variant, first.strength[:14]) == ("slight noise, JPEG", "colour #2caee8")
 
 
-def test_another_seed_draws_other_images(modules, source):
-    draw = modules["fault_set"].draw
+def test_another_seed_draws_other_images(source):
+    draw = fault_set.draw
     same = draw("digits", train=TRAIN, test=TEST, seed=0, more=MORE)
     assert np.array_equal(same.images, source.images)
     assert np.array_equal(same.labels, source.labels)
@@ -347,13 +339,13 @@ def test_another_seed_draws_other_images(modules, source):
     assert not np.array_equal(other.images, source.images)
 
 
-def test_the_truth_is_written_and_read_back(modules, made, tmp_path):
-    modules["fault_set"].write_truth(made[1].planted, tmp_path / "truth.csv")
-    assert modules["fault_set"].read_truth(tmp_path / "truth.csv") == made[1].planted
+def test_the_truth_is_written_and_read_back(made, tmp_path):
+    fault_set.write_truth(made[1].planted, tmp_path / "truth.csv")
+    assert fault_set.read_truth(tmp_path / "truth.csv") == made[1].planted
 
 
-def test_a_set_that_is_too_small_says_for_what(modules, source, made, tmp_path):
-    plant = modules["fault_set"].plant
+def test_a_set_that_is_too_small_says_for_what(source, made, tmp_path):
+    plant = fault_set.plant
     with pytest.raises(FileExistsError, match="is not empty"):
         plant(source, made[0], seed=0, count=1)
     few = source._replace(
@@ -362,12 +354,12 @@ def test_a_set_that_is_too_small_says_for_what(modules, source, made, tmp_path):
     with pytest.raises(ValueError, match=r"^no free image fits for: .*copy across splits"):
         plant(few, tmp_path / "few", seed=0, count=1)
     with pytest.raises(ValueError, match=r"^digits has 1797 train images, not 1801$"):
-        modules["fault_set"].draw("digits", train=1600, test=1, seed=0, more=200)
+        fault_set.draw("digits", train=1600, test=1, seed=0, more=200)
 
 
 @pytest.fixture(scope="module")
-def with_shortcuts(modules, source, tmp_path_factory):
-    return with_all_shortcuts(modules, source, tmp_path_factory.mktemp("shortcuts") / "set")
+def with_shortcuts(source, tmp_path_factory):
+    return with_all_shortcuts(source, tmp_path_factory.mktemp("shortcuts") / "set")
 
 
 def test_shortcuts_do_not_move_the_other_faults(made, with_shortcuts):

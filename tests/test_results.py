@@ -1,10 +1,11 @@
-import importlib
 import json
 import re
 from pathlib import Path
 from statistics import fmean
 
 import pytest
+import record
+import results_index
 
 from tinyscope.diagnosis import answer_checks
 from tinyscope.plan.recipe_book import MEASURED
@@ -13,38 +14,26 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(path.parent for path in (ROOT / "results").glob("*/figures.json"))
 
 
-@pytest.fixture(scope="module")
-def record():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield importlib.import_module("record")
-
-
-@pytest.fixture(scope="module")
-def results_index(record):
-    return record.results_index
-
-
-def test_the_readmes_tables_are_those_of_the_results(record):
+def test_the_readmes_tables_are_those_of_the_results():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "<!-- results/" in page
     assert record.with_results(page) == page, "run: python benchmarks/record.py results/…"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_results_table_is_the_one_that_its_records_give(folder, record):
+def test_a_results_table_is_the_one_that_its_records_give(folder):
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert record.with_table(folder) == page, f"run: python benchmarks/record.py {folder}"
 
 
-def test_the_index_names_every_record_and_is_up_to_date(results_index):
+def test_the_index_names_every_record_and_is_up_to_date():
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
     assert results_index.index() == page, "run: python benchmarks/results_index.py"
     for folder in (ROOT / "results").iterdir():
         assert not folder.is_dir() or f"]({folder.name})" in page
 
 
-def test_a_figure_that_is_told_in_the_index_stands_in_its_records_prose(results_index):
+def test_a_figure_that_is_told_in_the_index_stands_in_its_records_prose():
     for name, told in results_index.TOLD.items():
         assert not (ROOT / "results" / name / "figures.json").exists() or "few-images" in name
         page = (ROOT / "results" / name / "README.md").read_text(encoding="utf-8")

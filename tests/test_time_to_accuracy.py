@@ -1,9 +1,11 @@
-import importlib
 import json
 import sys
+from pathlib import Path
 
 import pytest
-from test_results import ROOT
+import record
+import time_to_accuracy
+import time_to_accuracy_table
 
 from tinyscope.errors import StorageError
 from tinyscope.plan import recipe_book
@@ -26,31 +28,24 @@ def tiny() -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def modules():
+def _tiny_recipes():
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
         patch.setitem(recipe_book.RECIPES, "tiny", tiny)
         patch.setitem(
             recipe_book.RECIPES, "tiny-once", lambda: tiny().changed({"test_views": "one"})
         )
-        names = ("time_to_accuracy", "time_to_accuracy_table", "record")
-        yield {name: importlib.import_module(name) for name in names}
+        yield
 
 
 @pytest.fixture(scope="module")
-def benchmark(modules):
-    return modules["time_to_accuracy"]
-
-
-@pytest.fixture(scope="module")
-def measured(benchmark, tmp_path_factory):
+def measured(_tiny_recipes, tmp_path_factory):
     """Where a whole call has put its trainings and results, and how to ask for one of its recipes.
 
     That call again trains nothing and writes no results.
     """
     place = tmp_path_factory.mktemp("benchmark")
     rest = ["--seeds", "2", "--data", "digits", "--work", str(place / "work")]
-    benchmark.main(["tiny", "tiny-once", *rest, "--out", str(place / "out")])
+    time_to_accuracy.main(["tiny", "tiny-once", *rest, "--out", str(place / "out")])
     return place, ["tiny", *rest]
 
 
@@ -121,8 +116,8 @@ def rows_of(text):
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def test_a_row_gives_means_ranges_intervals_and_ratios_on_one_machine(modules):
-    text = modules["time_to_accuracy_table"].table(content_of())
+def test_a_row_gives_means_ranges_intervals_and_ratios_on_one_machine():
+    text = time_to_accuracy_table.table(content_of())
     sprint, keras = rows_of(text)
     # Accuracies 85, 86, 87%: deviation 1 point, so 86 +- 4.303 x 1 / sqrt(3) = 86 +- 2.48.
     assert sprint == {
@@ -160,30 +155,30 @@ def test_a_row_gives_means_ranges_intervals_and_ratios_on_one_machine(modules):
         assert told in text
 
 
-def test_without_keras_its_figures_are_not_measured(modules):
-    text = modules["time_to_accuracy_table"].table(content_of(yardstick=None))
+def test_without_keras_its_figures_are_not_measured():
+    text = time_to_accuracy_table.table(content_of(yardstick=None))
     [sprint] = rows_of(text)
     assert "times sooner, wall" not in sprint
     assert text.endswith("Keras yardstick: not measured.\n")
 
 
-def test_a_gpu_is_named(modules):
+def test_a_gpu_is_named():
     content = content_of(yardstick=None)
     content["machine"] |= {"device": "cuda", "device_name": "Example GPU"}
-    text = modules["time_to_accuracy_table"].table(content)
+    text = time_to_accuracy_table.table(content)
     assert "2 threads, bf16 on cuda (Example GPU); tinyscope 0.1.0" in text
 
 
-def test_one_seed_has_no_interval_and_the_notes_say_so(modules):
-    text = modules["time_to_accuracy_table"].table(content_of(runs=(0,), views=1))
+def test_one_seed_has_no_interval_and_the_notes_say_so():
+    text = time_to_accuracy_table.table(content_of(runs=(0,), views=1))
     sprint, _ = rows_of(text)
     assert (sprint["test, its views"], sprint["test, one view"]) == ("–", "84.00%")
     assert sprint["wall s"] == "40.0"
     assert "Recipes: one seed, so that the spread from training to training is not known." in text
 
 
-def test_what_went_wrong_in_a_run_is_told(modules):
-    table = modules["time_to_accuracy_table"].table
+def test_what_went_wrong_in_a_run_is_told():
+    table = time_to_accuracy_table.table
     assert "opened up to 2 times a run." in table(content_of(test_openings=2))
     diverged = content_of(stopped="diverged", train_seconds=0.0, train_flop=0)
     assert "3 of 3 runs ended before their last epoch." in table(diverged)
@@ -204,7 +199,7 @@ def test_a_results_folder_holds_the_runs_own_records_and_no_path_of_the_machine(
     for name in files:
         text = (out / name).read_text(encoding="utf-8")
         assert str(place) not in text
-        assert str(ROOT) not in text
+        assert str(Path(__file__).parents[1]) not in text
         assert sys.prefix not in text
 
 
@@ -234,61 +229,59 @@ def test_the_figures_are_those_of_the_runs(measured):
         assert run["test_accuracy"] == run["one_view_accuracy"]
 
 
-def test_the_readme_holds_the_command_and_the_table_and_keeps_its_prose(measured, modules):
+def test_the_readme_holds_the_command_and_the_table_and_keeps_its_prose(measured):
     place, _ = measured
-    out, record = place / "out", modules["record"]
+    out = place / "out"
     page = (out / "README.md").read_text(encoding="utf-8")
     assert page.startswith(
         "# out\n\n`python benchmarks/time_to_accuracy.py tiny tiny-once --seeds 2 --data digits`\n"
     )
     content = json.loads((out / "figures.json").read_text())
-    assert modules["time_to_accuracy_table"].table(content) in page
+    assert time_to_accuracy_table.table(content) in page
     (out / "README.md").write_text(page.replace("# out", "# Mine"), encoding="utf-8")
     record.write_table(out)
     assert (out / "README.md").read_text(encoding="utf-8") == page.replace("# out", "# Mine")
 
 
-def test_asked_again_it_trains_nothing_and_opens_no_test_split(measured, benchmark, capsys):
+def test_asked_again_it_trains_nothing_and_opens_no_test_split(measured, capsys):
     place, call = measured
     before = {path: path.read_bytes() for path in (place / "work").rglob("test-openings.json")}
     before |= {path: path.read_bytes() for path in (place / "work").rglob("result.json")}
     assert len(before) == 8
-    benchmark.main(call)
+    time_to_accuracy.main(call)
     assert {path: path.read_bytes() for path in before} == before
     printed = capsys.readouterr()
     assert "to train" not in printed.err
     assert [row["training"] for row in rows_of(printed.out)] == ["tiny"]
 
 
-def test_runs_of_another_machine_are_not_compared_with_this_one(measured, benchmark, monkeypatch):
+def test_runs_of_another_machine_are_not_compared_with_this_one(measured, monkeypatch):
     _, call = measured
     here = machine.environment(machine.device())
     monkeypatch.setattr(machine, "environment", lambda on: here | {"cpu": "Another CPU"})
     with pytest.raises(SystemExit, match="was trained on another machine"):
-        benchmark.main(call)
+        time_to_accuracy.main(call)
 
 
-def test_a_yardstick_is_reused_only_where_one_is_of_the_same_images_and_machine(
-    measured, benchmark, capsys
-):
+def test_a_yardstick_is_reused_only_where_one_is_of_the_same_images_and_machine(measured, capsys):
     place, call = measured
     again = [*call, "--reuse-yardstick"]
     with pytest.raises(StorageError, match=r"yardstick\.json cannot be read: No such file"):
-        benchmark.main(again)
+        time_to_accuracy.main(again)
     content = json.loads((place / "out" / "figures.json").read_text())
     kept = YARDSTICK | {
         "fingerprint": content["data"]["fingerprint"],
-        "machine": {key: content["machine"][key] for key in benchmark.SAME_MACHINE},
+        "machine": {key: content["machine"][key] for key in time_to_accuracy.SAME_MACHINE},
     }
     path = place / "work" / "digits" / "yardstick.json"
     path.write_text(json.dumps(kept))
-    benchmark.main(again)
+    time_to_accuracy.main(again)
     ours, keras = rows_of(capsys.readouterr().out)
     assert keras["wall s"] == "1,500"
     assert float(ours["times sooner, wall"].replace(",", "")) > 1
     path.write_text(json.dumps(kept | {"fingerprint": "other"}))
     with pytest.raises(SystemExit, match="is of other images or of another machine"):
-        benchmark.main(again)
+        time_to_accuracy.main(again)
     path.unlink()
 
 
@@ -300,9 +293,7 @@ def program(path, body):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a script that can be executed")
-def test_keras_gets_the_images_of_the_runs_and_its_answer_is_kept(
-    measured, benchmark, tmp_path, monkeypatch
-):
+def test_keras_gets_the_images_of_the_runs_and_its_answer_is_kept(measured, tmp_path, monkeypatch):
     place, call = measured
     answer = {key: value for key, value in YARDSTICK.items() if key != "train_flop"}
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -321,7 +312,7 @@ def test_keras_gets_the_images_of_the_runs_and_its_answer_is_kept(
         f"print(json.dumps({answer!r}))\n"
     )
     work = place / "work" / "digits"
-    benchmark.main([*call, "--keras", program(tmp_path / "python", body)])
+    time_to_accuracy.main([*call, "--keras", program(tmp_path / "python", body)])
     kept = json.loads((work / "yardstick.json").read_text())
     assert kept["train_seconds"] == 1500.0
     # By hand: 8 x 8 x 32 values over 9, over 288 (pooled to 4 x 4); 512 over 512; 10 over 512. The
@@ -333,13 +324,15 @@ def test_keras_gets_the_images_of_the_runs_and_its_answer_is_kept(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a script that can be executed")
-def test_a_keras_that_fails_is_told(measured, benchmark, tmp_path):
+def test_a_keras_that_fails_is_told(measured, tmp_path):
     _, call = measured
     with pytest.raises(SystemExit, match=r"keras_yardstick\.py ended with status 3; see above\."):
-        benchmark.main([*call, "--keras", program(tmp_path / "python", "raise SystemExit(3)")])
+        time_to_accuracy.main(
+            [*call, "--keras", program(tmp_path / "python", "raise SystemExit(3)")]
+        )
 
 
-def test_nonsense_is_refused_before_anything_is_read(benchmark, capsys):
+def test_nonsense_is_refused_before_anything_is_read(capsys):
     for arguments, told in (
         (["tiny", "tiny"], "one seed at least, and every recipe once"),
         (["tiny", "--seeds", "0"], "one seed at least, and every recipe once"),
@@ -347,6 +340,6 @@ def test_nonsense_is_refused_before_anything_is_read(benchmark, capsys):
         (["tiny", "--keras", "./no-python"], "--keras ./no-python: there is no such program"),
     ):
         with pytest.raises(SystemExit) as ended:
-            benchmark.main(arguments)
+            time_to_accuracy.main(arguments)
         assert ended.value.code == 2
         assert told in capsys.readouterr().err

@@ -24,6 +24,17 @@ def is_clutter(name: str) -> bool:
     return is_apart(name) or name.casefold().endswith(_CLUTTER_ENDINGS)
 
 
+def printable(name: str) -> str:
+    """The name with what is no Unicode, such as bytes that old archives leave, spelled out."""
+    if name.isascii():
+        return name
+    try:
+        stored = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a letter, which Windows allows, stands for no bytes
+        stored = name.encode("utf-8", "backslashreplace")
+    return stored.decode("utf-8", "backslashreplace")
+
+
 def lies_among(path: Path, folder: Path) -> bool:
     """Whether files that are written to a path would be found among those of a folder.
 

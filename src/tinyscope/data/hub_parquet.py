@@ -18,7 +18,7 @@ import numpy as np
 from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
-from tinyscope.data.file_tree import files_below
+from tinyscope.data.file_tree import files_below, printable
 from tinyscope.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -87,7 +87,7 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
         return Preprocessing(side, side, 3)
 
     datasets = decode_found(there, origin=folder, size=size, choose=choose, trainable=trainable)
-    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+    return Splits(printable(folder.resolve().name), **{data.split: data for data in datasets})
 
 
 def found(folder: Path, *, trainable: bool = True) -> Found:
@@ -96,14 +96,14 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     Raises:
         DataError: as `load`, all but what only decoding can tell.
     """
-    source = f"{folder.resolve().name}/"
+    source = f"{printable(folder.resolve().name)}/"
     shards = {split: [_open(p) for p in paths] for split, paths in _by_split(folder).items()}
     raw = {split: [_labels(shard) for shard in opened] for split, opened in shards.items()}
     classes = _classes(shards["train"], raw["train"])
     parts = []
     for split, opened in shards.items():
         labels = [_numbers(*pair, classes) for pair in zip(opened, raw[split], strict=True)]
-        files = tuple(f"{s.path.name}[{row}]" for s in opened for row in range(s.rows))
+        files = tuple(f"{printable(s.path.name)}[{row}]" for s in opened for row in range(s.rows))
         if not files:
             raise DataError(f"{source}: the {split} shards have no rows.")
         parts.append(Encoded(split, files, np.concatenate(labels), _Images(opened)))

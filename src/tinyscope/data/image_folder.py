@@ -16,7 +16,7 @@ import numpy as np
 from tinyscope.data.dataset import LeftOut, Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
-from tinyscope.data.file_tree import contents, files_below
+from tinyscope.data.file_tree import contents, files_below, printable
 from tinyscope.data.split_folders import split_folders
 from tinyscope.errors import DataError, nearest
 
@@ -55,7 +55,7 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
         return Preprocessing(side, side, 3)
 
     datasets = decode_found(there, origin=folder, size=size, choose=choose, trainable=trainable)
-    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+    return Splits(printable(folder.resolve().name), **{data.split: data for data in datasets})
 
 
 def found(folder: Path, *, trainable: bool = True) -> Found:
@@ -64,7 +64,7 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     Raises:
         DataError: as `load`, all but what only decoding can tell.
     """
-    source = f"{folder.resolve().name}/"
+    source = f"{printable(folder.resolve().name)}/"
     classes: dict[str, dict[str, list[str]]] = {}
     odd: dict[str, list[LeftOut]] = {}
     for split, below in split_folders(folder, source).items():
@@ -87,7 +87,7 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     if faults:
         raise DataError(f"{source}: {'; '.join(faults)}.")
     named = {
-        split: [LeftOut(_printable(file), reason) for file, reason in listed]
+        split: [LeftOut(printable(file), reason) for file, reason in listed]
         for split, listed in odd.items()
     }
 
@@ -100,13 +100,6 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     return Found(source, class_names, parts, named, files)
 
 
-def _printable(name: str) -> str:
-    """The name with bytes that are no UTF-8, as old archives leave them, spelled out."""
-    if name.isascii():
-        return name
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _encoded(
     folder: Path, split: str, found: dict[str, list[str]], class_names: tuple[str, ...]
 ) -> Encoded:
@@ -114,7 +107,7 @@ def _encoded(
     rows = [(k, file) for k, name in enumerate(class_names) for file in found.get(name, ())]
     names = [file for _, file in rows]
     labels = np.array([k for k, _ in rows], np.int64)
-    files = tuple(map(_printable, names))
+    files = tuple(map(printable, names))
     return Encoded(split, files, labels, lambda: (folder / name for name in names))
 
 
@@ -128,10 +121,10 @@ def _classes(folder: Path, below: str, odd: list[LeftOut]) -> dict[str, list[str
 def _name_faults(found: dict[str, dict[str, list[str]]]) -> list[str]:
     """Names that are no text, that differ in case only, or that the training images lack."""
     faults = [
-        f"{split}: the class name {_printable(name)!r} is not UTF-8; rename its folder"
+        f"{split}: the class name {printable(name)!r} is not UTF-8; rename its folder"
         for split, classes in found.items()
         for name in classes
-        if name != _printable(name)
+        if name != printable(name)
     ]
     if faults:
         return faults

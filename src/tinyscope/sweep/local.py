@@ -9,6 +9,7 @@ from pathlib import Path
 from tinyscope.data import splitting
 from tinyscope.data.catalogue import load
 from tinyscope.data.dataset import Splits
+from tinyscope.data.file_tree import printable
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import locked, read_json, write_json, write_text
@@ -217,8 +218,11 @@ def _report(
 
 
 def _current_folder(seen_from: Path) -> str:
-    """The current folder, relative where it can be: both may be moved together, or sent away."""
+    """The current folder, relative where it can be: both may be moved together, or sent away.
+
+    One whose name is no Unicode is spelled out, and `improve` has to be told where the images are.
+    """
     try:
-        return Path(os.path.relpath(Path.cwd(), seen_from)).as_posix()
+        return printable(Path(os.path.relpath(Path.cwd(), seen_from)).as_posix())
     except ValueError:  # another drive
-        return str(Path.cwd())
+        return printable(str(Path.cwd()))

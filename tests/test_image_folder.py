@@ -350,3 +350,39 @@ def test_pixels_are_those_of_the_files(photos):
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
     np.testing.assert_array_equal(image_folder.load(photos).train.images, pixels)
+
+
+ACCENT = "cafe\u0301"  # as some disks and archives store "caf\xe9"
+
+
+@pytest.mark.parametrize(
+    "twin", [ACCENT, "caf\xe9 ", " caf\xe9", "caf\xe9\u200b", "\ufeffcaf\xe9", f"Caf{ACCENT[3:]}"]
+)
+def test_class_folders_that_look_the_same_are_a_fault_that_tells_them_apart(photos, twin):
+    fill(photos, "caf\xe9", "dog", twin)
+    if len([each for each in photos.iterdir() if each.name != "dog"]) < 2:
+        pytest.skip("this disk takes both for one")
+    first, second = sorted(["caf\xe9", twin])
+    assert fault(photos) == (
+        f"photos/: train: the folders {first!a} and {second!a} look like one class; join "
+        "or rename them."
+    )
+
+
+def test_splits_whose_folders_spell_an_accent_in_another_way_have_the_same_class(photos):
+    fill(photos / "train", ACCENT, "dog")
+    fill(photos / "test", "caf\xe9", "dog")
+    splits = image_folder.load(photos)
+    assert splits.train.class_names == splits.test.class_names == ("caf\xe9", "dog")
+    assert splits.train.counts() == splits.test.counts() == [3, 3]
+    if (photos / "train" / "caf\xe9").exists():
+        pytest.skip("this disk takes both for one")
+    assert splits.train.files[0] == f"train/{ACCENT}/0.png", "as its folder is called"
+
+
+def test_a_class_that_only_looks_like_one_of_train_is_spelled_out(photos):
+    fill(photos / "train", "cat", "dog")
+    fill(photos / "test", "cat ", "dog")
+    assert fault(photos) == (
+        "photos/: test: the class 'cat ' is not among those of train, which has 'cat'."
+    )

@@ -145,6 +145,35 @@ def test_a_class_that_a_spreadsheet_took_for_a_number_is_known(pets, tmp_path):
         apply_review(named("007", "07", "cat"), path)
 
 
+@pytest.mark.parametrize(
+    ("cell", "names", "meant"),
+    [
+        ("cat ", ("cat", "cat ", "dog"), 1),
+        ("cat", ("cat", "cat ", "dog"), 0),
+        (" dog", ("cat", "cat ", "dog"), 2),
+        ("cafe\u0301", ("caf\xe9", "bar", "dog"), 0),
+        ("caf\xe9", ("cafe\u0301", "bar", "dog"), 0),
+        ("cafe\u0301", ("caf\xe9", "cafe\u0301", "dog"), 1),
+        ("cat\u200b", ("cat", "bar", "dog"), 0),
+    ],
+)
+def test_the_very_class_that_a_cell_names_comes_before_those_that_look_like_it(
+    pets, tmp_path, cell, names, meant
+):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class=cell))], pets)
+    agents = Splits("agents", replace(pets.train, class_names=names))
+    assert apply_review(agents, path)[0].train.labels[3] == meant
+
+
+def test_a_cell_that_looks_like_two_classes_is_refused(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class=" cat"))], pets)
+    agents = Splits("agents", replace(pets.train, class_names=("cat", "cat ", "dog")))
+    with pytest.raises(InputError, match='new_class "cat" is none of the 3 classes'):
+        apply_review(agents, path)
+
+
 def test_images_without_files_are_named_by_split_and_row(tmp_path):
     plain = Splits("pets", part("train", 12, files=False))
     path = tmp_path / "review.csv"

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tinyscope.data.class_spelling import seen
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import write_text
 
@@ -97,12 +98,14 @@ def asked(row: Mapping[str, str]) -> str:
 
 
 def class_meant(text: str, class_names: Sequence[str]) -> str:
-    """The class that a cell names; the cell's text where there is no such class.
+    """The class that a cell names; the cell's text where there is no such class, or several.
 
-    A spreadsheet takes "007" for a number and saves 7.
+    The very name comes first. A spreadsheet may drop a space, or part accents from their letters;
+    it takes "007" for a number and saves 7.
     """
-    name = text.strip()
-    if name not in class_names and name.isdecimal():
-        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
-        return same[0] if len(same) == 1 else name
-    return name
+    if text in class_names:
+        return text
+    same = [each for each in class_names if seen(each) == seen(text)]
+    if not same and (number := text.strip()).isdecimal():
+        same = [each for each in class_names if each.isdecimal() and int(each) == int(number)]
+    return same[0] if len(same) == 1 else text

@@ -241,6 +241,15 @@ def test_parquet_files_without_images_say_what_they_hold(tmp_path, table, fault)
     assert photo.fault == fault
 
 
+def test_two_columns_of_one_name_are_a_fault_and_the_next_file_is_read(tmp_path):
+    table = pa.table([pa.array([png(1)]), pa.array([png(2)])], ["image", "image"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    shard(tmp_path / "b.parquet", [{"bytes": png(1), "path": "1.png"}])
+    bad, good = find_photos([str(tmp_path / name) for name in ("a.parquet", "b.parquet")])
+    assert bad.fault == "two columns are called image; expected one"
+    assert good.source == png(1)
+
+
 def test_a_damaged_parquet_file_has_a_fault_and_the_next_file_is_read(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1no")
     shard(tmp_path / "b.parquet", [{"bytes": png(1), "path": "1.png"}])

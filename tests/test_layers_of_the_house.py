@@ -18,6 +18,7 @@ BELOW_TOP = UPPER | {"inspection", "sweep"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "terminal": set(),
     "threads": set(),
     **dict.fromkeys(("plan", "data", "models"), LEAVES),
     **dict.fromkeys(("runs", "evaluation"), PLAIN),
@@ -26,9 +27,10 @@ MAY_IMPORT = {
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
     "command_parameters": set(),
-    **dict.fromkeys(("api", "console", "listings", "study_options"), BELOW_TOP),
+    **dict.fromkeys(("api", "listings", "study_options"), BELOW_TOP),
+    "console": BELOW_TOP | {"terminal"},
     "cli": BELOW_TOP
-    | {"api", "command_parameters", "console", "listings", "study_options", "threads"},
+    | {"api", "command_parameters", "console", "listings", "study_options", "terminal", "threads"},
     "__init__": BELOW_TOP | {"api"},
 }
 """For every package and every file at the top, what it may import beside itself."""

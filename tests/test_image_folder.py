@@ -216,11 +216,32 @@ def test_clutter_is_neither_used_nor_counted(photos):
     assert len(train) == 6
 
 
-def test_links_in_a_circle_end(photos):
+def test_links_in_a_circle_end_and_are_told(photos):
     fill(photos, "cat", "dog")
     (photos / "cat/up").symlink_to(photos, target_is_directory=True)
     (photos / "dog/here").symlink_to(".", target_is_directory=True)
-    assert image_folder.load(photos).train.counts() == [3, 3]
+    train = image_folder.load(photos).train
+    assert train.counts() == [3, 3]
+    assert train.left_out == (
+        LeftOut("cat/up/", "folder that is read already, as ./"),
+        LeftOut("dog/here/", "folder that is read already, as dog/"),
+    )
+
+
+def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(photos, monkeypatch):
+    fill(photos, *(f"cat/{letter}" for letter in "abcdefgh"), "dog")
+    for one in "abcdefgh":
+        for other in "abcdefgh":
+            (photos / f"cat/{one}/{other}").symlink_to(f"../{other}", target_is_directory=True)
+    (photos / "cat/0").symlink_to("h", target_is_directory=True)
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    train = image_folder.load(photos).train
+    assert len(listed) < 40, "their paths are more than 100,000"
+    assert train.counts() == [24, 3]
+    assert train.files[:24] == tuple(f"cat/{a}/{n}.png" for a in "abcdefgh" for n in range(3))
+    assert len(train.left_out) == 65
+    assert LeftOut("cat/0/", "folder that is read already, as cat/h/") in train.left_out
 
 
 def test_a_linked_class_folder_is_followed(photos, tmp_path):

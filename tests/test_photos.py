@@ -265,3 +265,12 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
     assert str(told.value) == (
         f"{tmp_path} holds no photos: expected image files, or parquet files."
     )
+
+
+def test_a_folder_that_is_linked_twice_is_answered_once(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(png(1))
+    (tmp_path / "cat" / "up").symlink_to("..", target_is_directory=True)
+    (tmp_path / "again").symlink_to("cat", target_is_directory=True)
+    (photo,) = find_photos([str(tmp_path)])
+    assert (photo.name, photo.fault) == (f"{tmp_path}/cat/1.png", "")

@@ -274,3 +274,12 @@ def test_a_folder_that_is_linked_twice_is_answered_once(tmp_path):
     (tmp_path / "again").symlink_to("cat", target_is_directory=True)
     (photo,) = find_photos([str(tmp_path)])
     assert (photo.name, photo.fault) == (f"{tmp_path}/cat/1.png", "")
+
+
+@pytest.mark.parametrize("name", [".", "./.", ".."])
+def test_a_zip_member_that_names_a_folder_is_passed_over(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr(name, b"")
+        packed.writestr("1.png", png(1))
+    (photo,) = find_photos([str(tmp_path / "a.zip")])
+    assert (photo.source, photo.fault) == (png(1), "")

@@ -62,7 +62,7 @@ def in_zip(path: Path, *, order: Callable[[str], Any]) -> Iterator[Packed]:
 
 def _clutter(name: str) -> bool:
     """Whether a member, or a folder that it lies in, is not meant as an image."""
-    *folders, file = PurePosixPath(name).parts
+    *folders, file = PurePosixPath(name).parts or (".",)
     return is_clutter(file) or any(is_apart(each) for each in folders if each != "..")
 
 

@@ -220,6 +220,11 @@ def data(
     progress = PlainProgress()
     with progress.loading(data):
         images = load(data, size=size, trainable=False)
+    if out is None and images.name in ("", ".", ".."):
+        raise InputError(
+            f'The name of {data}, "{images.name}", names no folder below tinyscope-data; give '
+            "one with --out."
+        )
     if review is not None:
         EarlierReview(review, images)
     inspection = inspect(images, origin=data, training=not no_training, on_stage=progress.say)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyscope.data import splitting
-from tinyscope.data.catalogue import load
+from tinyscope.data.catalogue import DATASETS, load
 from tinyscope.data.dataset import Splits
-from tinyscope.data.file_tree import printable
+from tinyscope.data.file_tree import lies_among, printable
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import locked, read_json, write_json, write_text
@@ -49,14 +49,16 @@ def run_study(
         listener: is told what happens.
 
     Raises:
-        InputError: a model does not fit the images, the budget is too short, or published tables of
-            one's own name classes that the data have not.
+        InputError: a model does not fit the images, the budget is too short, the folder lies among
+            the images, or published tables of one's own name classes that the data have not.
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
     hears = listener or Listener()
     machine.device()  # one that is not there is told before anything is downloaded
     folder = (out or DEFAULT_ROOT / study.name).resolve()
+    if data is None:
+        _refuse_among_images(folder, study)
     check_folder(folder)
     with hears.loading(study.data):
         found = load(study.data, size=study.size) if data is None else _of_size(data, study.size)
@@ -105,6 +107,17 @@ def run_study(
             reviewed=reviewed,
             inspection=inspection,
         )
+
+
+def _refuse_among_images(folder: Path, study: Study) -> None:
+    """Refuses a study's folder that would be found among the classes of its own data set."""
+    images = Path(study.data).expanduser()
+    if study.data in DATASETS or not os.path.isdir(images) or not lies_among(folder, images):
+        return
+    raise InputError(
+        f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "
+        "expected a folder outside of it, with --out."
+    )
 
 
 def _of_size(data: Splits, size: int | None) -> Splits:

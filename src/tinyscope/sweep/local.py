@@ -60,6 +60,7 @@ def run_study(
     if data is None:
         _refuse_among_images(folder, study)
     check_folder(folder)
+    before = _asked_before(folder)
     with hears.loading(study.data):
         found = load(study.data, size=study.size) if data is None else _of_size(data, study.size)
         loaded, reviewed = _reviewed(found, study)
@@ -88,10 +89,7 @@ def run_study(
             planned, cut = _fitted(planned, timings, budget)
         seconds = total_seconds([(run.variation, run.recipe) for run in planned.missing], timings)
         hears.planned(planned, seconds, cut)
-        replaced = (folder / "study.toml").exists() and (
-            (folder / "study.toml").read_text(encoding="utf-8") != study.as_toml()
-        )
-        if replaced:
+        if before not in (None, study.as_toml()):
             hears.replaces(folder)
         write_text(folder / "study.toml", study.as_toml())
         missing = planned.missing
@@ -118,6 +116,22 @@ def _refuse_among_images(folder: Path, study: Study) -> None:
         f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "
         "expected a folder outside of it, with --out."
     )
+
+
+def _asked_before(folder: Path) -> str | None:
+    """The study file that lies in a folder; None where there is none."""
+    path = folder / "study.toml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise StorageError(
+            f"{path} is not in UTF-8, so this command did not write it. Save it as UTF-8, move it "
+            "away, or choose another folder with --out."
+        ) from None
 
 
 def _of_size(data: Splits, size: int | None) -> Splits:
@@ -183,10 +197,16 @@ def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> t
     path = folder / "plan.json"
     if path.exists():
         stored = read_json(path)
-        if stored["asked"] == asked:
-            kept = replace(study, seeds=tuple(stored["seeds"]))
-            recipes = {name: Recipe().changed(values) for name, values in stored["recipes"].items()}
-            return plan_runs(kept, planned.data, folder, recipes), stored["cut"]
+        try:
+            if stored["asked"] == asked:
+                kept, told = replace(study, seeds=tuple(stored["seeds"])), str(stored["cut"])
+                recipes = {key: Recipe().changed(own) for key, own in stored["recipes"].items()}
+                return plan_runs(kept, planned.data, folder, recipes), told
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise StorageError(
+                f"{path} is damaged: {why}. Remove it to have the study cut to its budget anew."
+            ) from None
     fitted = fit_to_budget(study, planned.recipes, timings, budget)
     write_json(
         path,

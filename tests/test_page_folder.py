@@ -73,3 +73,32 @@ def test_a_study_is_not_kept_among_the_images_that_it_learns_from(photos, place,
         run_study(Study(name="pets", data="photos"), out=here / place)
     assert str(raised.value) == told
     assert sorted(photos.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.json", '{"shop": 1}'),
+        ("data.json", '{"format": 1, "findings": []}'),
+        ("data.json", "no JSON"),
+        ("data.html", "<h1>My page</h1>"),
+    ],
+)
+def test_a_page_takes_no_file_of_somebody_else_s(photos, name, content, here, tinyscope):
+    for each in ("cat/1.png", "dog/1.png"):
+        (photos / each).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 40)).save(photos / each)
+    command = ("data", "photos", "--no-training", "--out", "seen")
+    (here / "seen").mkdir()
+    (here / "seen" / name).write_text(content)
+    answer = tinyscope(*command)
+    assert answer[:2] == (2, "")
+    assert answer.err.splitlines()[-1] == (
+        f'Error: {here / "seen" / name} is there already, and "tinyscope data" has not written it. '
+        "Move it away, or choose another folder with --out."
+    )
+    (kept,) = (here / "seen").iterdir()
+    assert (kept.name, kept.read_text()) == (name, content)
+    (here / "seen" / name).unlink()
+    assert tinyscope(*command).status == 0
+    assert tinyscope(*command).status == 0, "its own files are replaced"

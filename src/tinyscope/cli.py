@@ -209,6 +209,7 @@ def data(
     from tinyscope.data.earlier_review import EarlierReview, rows_before
     from tinyscope.data.file_tree import lies_among
     from tinyscope.inspection.inspection import inspect
+    from tinyscope.inspection.own_files import refuse_foreign
 
     if out is not None and os.path.isdir(data) and lies_among(out, Path(data)):
         raise InputError(
@@ -225,10 +226,11 @@ def data(
             f'The name of {data}, "{images.name}", names no folder below tinyscope-data; give '
             "one with --out."
         )
+    folder = (out or Path("tinyscope-data") / images.name).resolve()
+    refuse_foreign(folder)  # before an hour of looking, as the review's is
     if review is not None:
         EarlierReview(review, images)
     inspection = inspect(images, origin=data, training=not no_training, on_stage=progress.say)
-    folder = (out or Path("tinyscope-data") / inspection.name).resolve()
     page = inspection.write(folder)
     reviewed = inspection.write_review(review) if review is not None else None
     if as_json:

@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,28 @@ def test_a_memory_mapped_array_is_not_read_into_memory(tmp_path: Path) -> None:
     (pixels, _), *_ = batches.in_order(10)
     assert np.shares_memory(pixels.numpy(), mapped)
     assert [labels.tolist() for _, labels in batches.in_order(50)] == [list(range(50))]
+
+
+@pytest.mark.parametrize("rows", [None, np.array([3, 1, 40, 7])])
+def test_a_read_only_mapped_array_is_neither_copied_nor_written_to(
+    tmp_path: Path, rows: np.ndarray | None
+) -> None:
+    held = np.random.default_rng(0).integers(0, 256, (50, 100, 100, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", held)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    data = ImageDataset(mapped, np.arange(50), tuple(map(str, range(50))), "train", "mapped")
+    if rows is not None:
+        data, held = data.select(rows, split="train"), held[rows]
+    tracemalloc.start()
+    batches = Batches(data, device=CPU)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < mapped.nbytes / 10
+    for given in (batches.in_order(2), shuffled(batches, 2)):
+        for pixels, labels in given:
+            first = labels[0] if rows is None else rows.tolist().index(labels[0])
+            np.testing.assert_array_equal(pixels[0].numpy(), held[first])
+            pixels.zero_()
 
 
 def test_arrays_in_memory_are_not_copied_either() -> None:

@@ -183,6 +183,81 @@ def test_an_image_column_of_another_kind_is_a_fault(folder):
     )
 
 
+def describe(path, described):
+    """Another description of the columns than the one that the hub would write."""
+    table = pq.read_table(path).replace_schema_metadata({"huggingface": json.dumps(described)})
+    pq.write_table(table, path)
+
+
+DAMAGED = "train.parquet: its huggingface metadata are damaged: found"
+NAMED = "train.parquet: its huggingface metadata name the class"
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (None, f'{DAMAGED} null where a table with "info" was expected.'),
+        ({"info": None}, f'{DAMAGED} null where a table with "features" was expected.'),
+        ({"info": {"features": None}}, f'{DAMAGED} null where a table with "label" was expected.'),
+        (
+            {"info": {"features": ["img", "label"]}},
+            f'{DAMAGED} ["img", "label"] where a table with "label" was expected.',
+        ),
+        (
+            {"info": {"features": {"label": None}}},
+            f'{DAMAGED} null where a table with "names" was expected.',
+        ),
+    ],
+)
+def test_a_description_of_another_form_is_a_fault(folder, described, expected):
+    write(folder / "train.parquet", pictures(6), [0, 1] * 3)
+    describe(folder / "train.parquet", described)
+    assert fault(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (5, f'{NAMED}es of label by 5; expected a list of texts, such as ["cat", "dog"].'),
+        (
+            {"0": "a", "1": "b"},
+            f'{NAMED}es of label by {{"0": "a", "1": "b"}}; expected a list of texts, such as '
+            '["cat", "dog"].',
+        ),
+        ("ab", f'{NAMED}es of label by "ab"; expected a list of texts, such as ["cat", "dog"].'),
+        (
+            ["a", None],
+            f'{NAMED}es of label by ["a", null]; expected a list of texts, such as ["cat", "dog"].',
+        ),
+        (["a", "a"], f"{NAMED} 'a', twice; expected different texts."),
+        (["a", "\ud800"], rf"{NAMED} '\ud800', which is no Unicode; expected different texts."),
+    ],
+)
+def test_class_names_that_are_no_list_of_texts_are_a_fault(folder, names, expected):
+    write(folder / "train.parquet", pictures(6), [0, 1] * 3, names=names)
+    assert fault(folder) == expected
+
+
+def test_the_hubs_sign_for_no_label_does_not_become_a_class(folder):
+    write(folder / "train.parquet", pictures(9), [0, 1, -1] * 3, names=None)
+    assert fault(folder) == (
+        "train.parquet[2]: label -1, by which the hub means that there is none. Remove such rows; "
+        'if it is a class, store labels as texts: "-1".'
+    )
+    write(folder / "train.parquet", pictures(6), ["1", "-1"] * 3, names=None)
+    assert hub_parquet.load(folder).train.class_names == ("-1", "1")
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_two_columns_of_one_name_are_a_fault(folder, column):
+    names = {"image": ["image", "image", "label"], "label": ["image", "label", "label"]}[column]
+    columns = [pictures(6) if name == "image" else [0, 1] * 3 for name in names]
+    pq.write_table(pa.table(list(map(pa.array, columns)), names), folder / "train.parquet")
+    assert fault(folder) == (
+        f"train.parquet: two columns are called {column}. Rename or remove one."
+    )
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "middle"])
 def test_a_damaged_shard_is_a_fault_of_one_line(folder, damage):
     path = folder / "train.parquet"

@@ -216,11 +216,32 @@ def test_clutter_is_neither_used_nor_counted(photos):
     assert len(train) == 6
 
 
-def test_links_in_a_circle_end(photos):
+def test_links_in_a_circle_end_and_are_told(photos):
     fill(photos, "cat", "dog")
     (photos / "cat/up").symlink_to(photos, target_is_directory=True)
     (photos / "dog/here").symlink_to(".", target_is_directory=True)
-    assert image_folder.load(photos).train.counts() == [3, 3]
+    train = image_folder.load(photos).train
+    assert train.counts() == [3, 3]
+    assert train.left_out == (
+        LeftOut("cat/up/", "folder that is read already, as ./"),
+        LeftOut("dog/here/", "folder that is read already, as dog/"),
+    )
+
+
+def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(photos, monkeypatch):
+    fill(photos, *(f"cat/{letter}" for letter in "abcdefgh"), "dog")
+    for one in "abcdefgh":
+        for other in "abcdefgh":
+            (photos / f"cat/{one}/{other}").symlink_to(f"../{other}", target_is_directory=True)
+    (photos / "cat/0").symlink_to("h", target_is_directory=True)
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    train = image_folder.load(photos).train
+    assert len(listed) < 40, "their paths are more than 100,000"
+    assert train.counts() == [24, 3]
+    assert train.files[:24] == tuple(f"cat/{a}/{n}.png" for a in "abcdefgh" for n in range(3))
+    assert len(train.left_out) == 65
+    assert LeftOut("cat/0/", "folder that is read already, as cat/h/") in train.left_out
 
 
 def test_a_linked_class_folder_is_followed(photos, tmp_path):
@@ -350,3 +371,39 @@ def test_pixels_are_those_of_the_files(photos):
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
     np.testing.assert_array_equal(image_folder.load(photos).train.images, pixels)
+
+
+ACCENT = "cafe\u0301"  # as some disks and archives store "caf\xe9"
+
+
+@pytest.mark.parametrize(
+    "twin", [ACCENT, "caf\xe9 ", " caf\xe9", "caf\xe9\u200b", "\ufeffcaf\xe9", f"Caf{ACCENT[3:]}"]
+)
+def test_class_folders_that_look_the_same_are_a_fault_that_tells_them_apart(photos, twin):
+    fill(photos, "caf\xe9", "dog", twin)
+    if len([each for each in photos.iterdir() if each.name != "dog"]) < 2:
+        pytest.skip("this disk takes both for one")
+    first, second = sorted(["caf\xe9", twin])
+    assert fault(photos) == (
+        f"photos/: train: the folders {first!a} and {second!a} look like one class; join "
+        "or rename them."
+    )
+
+
+def test_splits_whose_folders_spell_an_accent_in_another_way_have_the_same_class(photos):
+    fill(photos / "train", ACCENT, "dog")
+    fill(photos / "test", "caf\xe9", "dog")
+    splits = image_folder.load(photos)
+    assert splits.train.class_names == splits.test.class_names == ("caf\xe9", "dog")
+    assert splits.train.counts() == splits.test.counts() == [3, 3]
+    if (photos / "train" / "caf\xe9").exists():
+        pytest.skip("this disk takes both for one")
+    assert splits.train.files[0] == f"train/{ACCENT}/0.png", "as its folder is called"
+
+
+def test_a_class_that_only_looks_like_one_of_train_is_spelled_out(photos):
+    fill(photos / "train", "cat", "dog")
+    fill(photos / "test", "cat ", "dog")
+    assert fault(photos) == (
+        "photos/: test: the class 'cat ' is not among those of train, which has 'cat'."
+    )

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "cores": set(),
     "errors": set(),
     "files": {"errors"},
+    "terminal": set(),
     "threads": {"cores"},
     **dict.fromkeys(("plan", "data", "models"), LEAVES),
     **dict.fromkeys(("runs", "evaluation"), PLAIN),
@@ -27,9 +28,10 @@ MAY_IMPORT = {
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
     "command_parameters": set(),
-    **dict.fromkeys(("api", "console", "listings", "study_options"), BELOW_TOP),
+    **dict.fromkeys(("api", "listings", "study_options"), BELOW_TOP),
+    "console": BELOW_TOP | {"terminal"},
     "cli": BELOW_TOP
-    | {"api", "command_parameters", "console", "listings", "study_options", "threads"},
+    | {"api", "command_parameters", "console", "listings", "study_options", "terminal", "threads"},
     "__init__": BELOW_TOP | {"api"},
 }
 """For every package and every file at the top, what it may import beside itself."""

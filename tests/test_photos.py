@@ -241,6 +241,15 @@ def test_parquet_files_without_images_say_what_they_hold(tmp_path, table, fault)
     assert photo.fault == fault
 
 
+def test_two_columns_of_one_name_are_a_fault_and_the_next_file_is_read(tmp_path):
+    table = pa.table([pa.array([png(1)]), pa.array([png(2)])], ["image", "image"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    shard(tmp_path / "b.parquet", [{"bytes": png(1), "path": "1.png"}])
+    bad, good = find_photos([str(tmp_path / name) for name in ("a.parquet", "b.parquet")])
+    assert bad.fault == "two columns are called image; expected one"
+    assert good.source == png(1)
+
+
 def test_a_damaged_parquet_file_has_a_fault_and_the_next_file_is_read(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1no")
     shard(tmp_path / "b.parquet", [{"bytes": png(1), "path": "1.png"}])
@@ -256,3 +265,21 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
     assert str(told.value) == (
         f"{tmp_path} holds no photos: expected image files, or parquet files."
     )
+
+
+def test_a_folder_that_is_linked_twice_is_answered_once(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(png(1))
+    (tmp_path / "cat" / "up").symlink_to("..", target_is_directory=True)
+    (tmp_path / "again").symlink_to("cat", target_is_directory=True)
+    (photo,) = find_photos([str(tmp_path)])
+    assert (photo.name, photo.fault) == (f"{tmp_path}/cat/1.png", "")
+
+
+@pytest.mark.parametrize("name", [".", "./.", ".."])
+def test_a_zip_member_that_names_a_folder_is_passed_over(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr(name, b"")
+        packed.writestr("1.png", png(1))
+    (photo,) = find_photos([str(tmp_path / "a.zip")])
+    assert (photo.source, photo.fault) == (png(1), "")

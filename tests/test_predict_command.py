@@ -62,6 +62,24 @@ def test_predict_answers_the_others_when_a_photo_is_broken_and_exits_with_3(stud
     assert set(rows[0]) == {"file", "class", "probability", "top", "cannot_tell", "error"}
 
 
+def test_predict_prints_no_line_that_a_files_name_has_forged(study, tinyscope, here):
+    forged = "a\nb.png: 1 100.0%\x1b[8m"
+    Image.new("L", (30, 20)).save(here / "x.png")
+    for name in (f"{forged}.png", f"{forged}.jpg"):
+        (here / name).write_bytes((here / "x.png").read_bytes() if name.endswith("png") else b"no")
+    answer = tinyscope("predict", study, f"{forged}.png", f"{forged}.jpg")
+    assert answer.status == 3
+    assert answer.out.startswith(r"a\nb.png: 1 100.0%\x1b[8m.png: ")
+    assert answer.err == r"a\nb.png: 1 100.0%\x1b[8m.jpg: not an image" + "\n"
+    assert answer.out.count("\n") == 1
+
+
+def test_a_table_for_programs_holds_names_as_they_are(study, tinyscope, here):
+    Image.new("L", (30, 20)).save(here / "=1+1.png")
+    assert tinyscope("predict", study, "=1+1.png", "--csv", "a.csv").status == 0
+    assert (here / "a.csv").read_text().splitlines()[1].startswith("=1+1.png,")
+
+
 def test_predict_takes_a_runs_folder_and_a_model_folder_too(study, tinyscope, here):
     Image.new("L", (8, 8), 200).save("a.png")
     chosen = json.loads((study / "summary.json").read_text())["recommended"]["run"]

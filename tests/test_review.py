@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,62 @@ def test_a_class_that_a_spreadsheet_took_for_a_number_is_known(pets, tmp_path):
     assert apply_review(named("007", "7", "cat"), path)[0].train.labels[3] == 1
     with pytest.raises(InputError, match='new_class "7" is none of the 3 classes'):
         apply_review(named("007", "07", "cat"), path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "names", "meant"),
+    [
+        ("cat ", ("cat", "cat ", "dog"), 1),
+        ("cat", ("cat", "cat ", "dog"), 0),
+        (" dog", ("cat", "cat ", "dog"), 2),
+        ("cafe\u0301", ("caf\xe9", "bar", "dog"), 0),
+        ("caf\xe9", ("cafe\u0301", "bar", "dog"), 0),
+        ("cafe\u0301", ("caf\xe9", "cafe\u0301", "dog"), 1),
+        ("cat\u200b", ("cat", "bar", "dog"), 0),
+    ],
+)
+def test_the_very_class_that_a_cell_names_comes_before_those_that_look_like_it(
+    pets, tmp_path, cell, names, meant
+):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class=cell))], pets)
+    agents = Splits("agents", replace(pets.train, class_names=names))
+    assert apply_review(agents, path)[0].train.labels[3] == meant
+
+
+def test_a_cell_that_looks_like_two_classes_is_refused(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    write_review(path, [finding(item("train", 3, "relabel", new_class=" cat"))], pets)
+    agents = Splits("agents", replace(pets.train, class_names=("cat", "cat ", "dog")))
+    with pytest.raises(InputError, match='new_class "cat" is none of the 3 classes'):
+        apply_review(agents, path)
+
+
+FORMULAS = ("=1+1", "+cat", "-cat", "@cat", "\tcat", "'=cat", "''@cat", "'cat", "c=at")
+
+
+def test_no_cell_is_a_formula_to_a_spreadsheet_and_all_are_read_as_they_were(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    agents = Splits("agents", replace(pets.train, class_names=FORMULAS))
+    rows = [item("train", row, "relabel", new_class=name) for row, name in enumerate(FORMULAS)]
+    write_review(path, [finding(*rows)], agents)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        cells = [row["new_class"] for row in csv.DictReader(file)]
+    assert cells == [
+        *("'=1+1", "'+cat", "'-cat", "'@cat", "'\tcat", "''=cat", "'''@cat", "'cat", "c=at")
+    ]
+    for _ in range(2):  # a review that takes the place of another one is read and written again
+        after = apply_review(agents, path)[0]
+        assert after.train.labels[: len(FORMULAS)].tolist() == list(range(len(FORMULAS)))
+        write_review(path, [finding(*rows)], agents)
+
+
+def test_a_formulas_sign_that_a_person_wrote_alone_is_taken_too(pets, tmp_path):
+    path = tmp_path / "review.csv"
+    agents = Splits("agents", replace(pets.train, class_names=("=cat", "dog", "owl")))
+    write_review(path, [finding(item("train", 4, "relabel", new_class="=cat"))], agents)
+    path.write_text(path.read_text(encoding="utf-8").replace("'=cat", "=cat"), encoding="utf-8")
+    assert apply_review(agents, path)[0].train.labels[4] == 0
 
 
 def test_images_without_files_are_named_by_split_and_row(tmp_path):

@@ -13,6 +13,7 @@ import click
 from tinyscope import __version__
 from tinyscope.command_parameters import PATH, TEXT, study_options
 from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
+from tinyscope.terminal import shown
 from tinyscope.threads import keep_within_quota, wait_briefly
 
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ def main() -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"Error: {line}", file=sys.stderr)
+    print(shown(f"Error: {line}"), file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(shown(line), flush=True)
 
 
 class _Commands(click.Group):
@@ -157,7 +162,7 @@ def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
         return
     for one in made:
         low, high = (100 * end for end in one["interval"])
-        print(
+        _say(
             f"{one['variation']}, from {one['from']}: {one['suggestion']}. Validation "
             f"{100 * one['val_gain']:+.1f} points ({low:+.1f} to {high:+.1f}), {one['verdict']}; "
             f"test {100 * one['test_gain']:+.1f}"
@@ -167,9 +172,9 @@ def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
 
 def _print_result(result: "StudyResult") -> None:
     chosen = result.summary["recommended"]
-    print(f"{result.verdict}: {chosen['variation']} ({chosen['model']})")
-    print(result.tested)
-    print(f"Report: {result.folder / 'report.html'}")
+    _say(f"{result.verdict}: {chosen['variation']} ({chosen['model']})")
+    _say(result.tested)
+    _say(f"Report: {result.folder / 'report.html'}")
 
 
 @commands.command()
@@ -206,6 +211,7 @@ def data(
     from tinyscope.data.earlier_review import EarlierReview, rows_before
     from tinyscope.data.file_tree import lies_among
     from tinyscope.inspection.inspection import inspect
+    from tinyscope.inspection.own_files import refuse_foreign
 
     if out is not None and os.path.isdir(data) and lies_among(out, Path(data)):
         raise InputError(
@@ -217,10 +223,16 @@ def data(
     progress = PlainProgress()
     with progress.loading(data):
         images = load(data, size=size, trainable=False)
+    if out is None and images.name in ("", ".", ".."):
+        raise InputError(
+            f'The name of {data}, "{images.name}", names no folder below tinyscope-data; give '
+            "one with --out."
+        )
+    folder = (out or Path("tinyscope-data") / images.name).resolve()
+    refuse_foreign(folder)  # before an hour of looking, as the review's is
     if review is not None:
         EarlierReview(review, images)
     inspection = inspect(images, origin=data, training=not no_training, on_stage=progress.say)
-    folder = (out or Path("tinyscope-data") / inspection.name).resolve()
     page = inspection.write(folder)
     reviewed = inspection.write_review(review) if review is not None else None
     if as_json:
@@ -230,10 +242,10 @@ def data(
         print(json.dumps(said, indent=1))
         return
     for line in inspection.lines():
-        print(line)
+        _say(line)
     if review is not None:
-        print(f"Review: {review.resolve()} ({reviewed})")
-    print(f"Page: {page}")
+        _say(f"Review: {review.resolve()} ({reviewed})")
+    _say(f"Page: {page}")
 
 
 @commands.command(name="list")
@@ -249,7 +261,7 @@ def list_(kind: str, folder: Path | None) -> None:
     if folder is not None and kind != "runs":
         raise InputError(f'"tinyscope list {kind}" takes no folder.')
     for line in listings.runs(folder) if kind == "runs" else getattr(listings, kind)():
-        print(line)
+        _say(line)
 
 
 @commands.command()
@@ -260,7 +272,7 @@ def report(folder: Path, output: Path | None) -> None:
     from tinyscope.sweep.outcome import read_study
 
     path = read_study(folder).report(output or folder / "report.html")
-    print(f"Report: {path.resolve()}")
+    _say(f"Report: {path.resolve()}")
 
 
 @commands.command()
@@ -317,16 +329,16 @@ def predict(
             if as_json:
                 rows.append(replace(prediction, top=prediction.top[:top]).as_dict())
             elif prediction.error is not None:
-                print(f"{prediction.file}: {prediction.error}", file=sys.stderr)
+                print(shown(f"{prediction.file}: {prediction.error}"), file=sys.stderr)
             elif not written.paths:
                 shares = "  ".join(f"{name} {share:.1%}" for name, share in prediction.top)
-                print(f"{prediction.file}: {shares}", flush=True)
+                _say(f"{prediction.file}: {shares}")
     without = f", {failed:,} of them without an answer" if failed else ""
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
         for path in written.paths:
-            print(f"{path.resolve()}: {count:,} images{without}")
+            _say(f"{path.resolve()}: {count:,} images{without}")
     if written.not_written:
         raise DataError(written.not_written)
     return 3 if failed else 0
@@ -345,4 +357,4 @@ def doctor() -> None:
     from tinyscope import listings
 
     for line in listings.doctor():
-        print(line)
+        _say(line)

@@ -18,6 +18,7 @@ from tinyscope.inspection.inspection import Inspection
 from tinyscope.runs.run import Run
 from tinyscope.sweep.local import Listener
 from tinyscope.sweep.planned import Planned
+from tinyscope.terminal import shown
 from tinyscope.training.trainer import Row
 
 _SILENT_SECONDS = 2.0
@@ -36,7 +37,7 @@ class PlainProgress(Listener):
 
     def say(self, line: str) -> None:
         """Writes a line to standard error."""
-        print(line, file=sys.stderr, flush=True)
+        print(shown(line), file=sys.stderr, flush=True)
 
     def loading(self, data: str) -> AbstractContextManager[None]:
         """One line, but only if reading takes long."""
@@ -164,7 +165,7 @@ class LiveProgress(PlainProgress):
 
     def say(self, line: str) -> None:
         """Writes a line above the bar."""
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(shown(line), markup=False, highlight=False)
 
     def run_starts(self, run: Run, number: int, of: int) -> None:
         """A heading, and a bar for the run."""

@@ -3,9 +3,10 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 
 def studies() -> Iterator[str]:
@@ -97,16 +98,24 @@ def runs(folder: Path | None) -> Iterator[str]:
         except TinyscopeError as error:  # an older or a later version has written it, say
             yield f"{folder}: {error}"
             continue
-        if result is None:
-            yield f"{folder}: not finished"
-        elif "val_accuracy" not in result:
-            yield f"{folder}: its result has no validation accuracy; another version wrote it"
-        else:
-            accuracy = result["val_accuracy"]
-            shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
-            yield f"{folder}: {shown}, {result['train_seconds']:.0f} s of training"
+        yield f"{folder}: {_outcome(result)}"
     if not found:
         yield f"no runs below {root}"
+
+
+def _outcome(result: Mapping[str, Any] | None) -> str:
+    """What a run has come to, as far as its result tells: other versions wrote other ones."""
+    from tinyscope.runs.run import is_number
+
+    if result is None:
+        return "not finished"
+    if "val_accuracy" not in result:
+        return "its result has no validation accuracy; another version wrote it"
+    accuracy, seconds = result["val_accuracy"], result.get("train_seconds")
+    if not is_number(seconds) or not (accuracy is None or is_number(accuracy)):
+        return "its result.json is damaged; remove the folder to train this run again"
+    shown = "no validation split" if accuracy is None else f"val_accuracy {accuracy:.1%}"
+    return f"{shown}, {seconds:.0f} s of training"
 
 
 def doctor() -> Iterator[str]:

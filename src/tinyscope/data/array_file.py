@@ -4,14 +4,18 @@
 `class_names`. Without names, the classes are called "0" to the highest training label.
 """
 
+import math
+import os
+import sys
 import zipfile
-import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.encoded import class_faults
+from tinyscope.data.file_tree import printable
 from tinyscope.errors import DataError
 
 _KEYS = {
@@ -31,23 +35,12 @@ def load(path: Path, *, trainable: bool = True) -> Splits:
         trainable: whether a single class, and classes with too few images, are refused.
 
     Raises:
-        DataError: not such a file; arrays of other names, dtypes or shapes; sizes that differ
-            between splits; labels without images; one class, or a class with too few images.
+        DataError: not such a file, or more than the memory holds; arrays of other names, dtypes or
+            shapes; sizes that differ between splits; labels without images; one class, or a class
+            with too few images.
     """
     arrays = _read(path)
-    pairs = {}
-    for split, spellings in _KEYS.items():
-        for pair in spellings:
-            if split not in pairs and all(name in arrays for name in pair):
-                pairs[split] = pair
-    used = {name for pair in pairs.values() for name in pair} | {"class_names"}
-    unused = sorted(set(arrays) - used)
-    if "train" not in pairs or unused:
-        fault = f"{', '.join(unused)} not understood" if unused else "no training images"
-        raise DataError(
-            f"{path}: {fault}. Expected x_train and y_train, or images and labels; optional are "
-            "x_val, y_val, x_test, y_test, class_names."
-        )
+    pairs = _pairs(arrays)
     images = {split: _images(path, name, arrays[name]) for split, (name, _) in pairs.items()}
     labels = {split: _labels(path, name, arrays[name]) for split, (_, name) in pairs.items()}
     for split, found in images.items():
@@ -62,26 +55,129 @@ def load(path: Path, *, trainable: bool = True) -> Splits:
             )
     class_names = _class_names(path, arrays.get("class_names"), labels["train"])
     parts = {
-        split: ImageDataset(images[split], labels[split], class_names, split, path.name)
+        split: ImageDataset(images[split], labels[split], class_names, split, printable(path.name))
         for split in pairs
     }
     faults = class_faults(class_names, labels)
     if faults and trainable:
         raise DataError(f"{path}: {'; '.join(faults)}.")
-    return Splits(path.stem, **parts)
+    return Splits(printable(path.stem), **parts)
+
+
+def _pairs(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The names of the images and the labels of every split that there is."""
+    return {
+        split: pair
+        for split, spellings in _KEYS.items()
+        for pair in reversed(spellings)  # the first one stands
+        if set(pair) <= set(names)
+    }
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file; never a pickled object."""
+    """All arrays of the file; never a pickled object.
+
+    What is in it is judged by the names and the headers first: a file of a few kilobytes can claim,
+    and unpack to, more than any memory holds.
+    """
     try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: damaged, or no .npz file of plain arrays ({reason}).") from None
+        with zipfile.ZipFile(path) as packed:
+            members = _members(path, packed)
+            sizes = {name: _size(path, packed, name, one) for name, one in members.items()}
+            if (whole := sum(sizes.values())) > (most := _memory()):
+                raise DataError(
+                    f"{path}: its arrays take {whole / 1e9:,.1f} GB and this computer has "
+                    f"{most / 1e9:,.1f} GB of memory. Store fewer images, or make a folder of them."
+                )
+            return {name: _array(packed, name, one) for name, one in members.items()}
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: {_damaged(error)}.") from None
+    except MemoryError:
+        raise DataError(
+            f"{path}: its arrays do not fit into the memory that is free. Store fewer images, or "
+            "make a folder of them."
+        ) from None
+
+
+def _members(path: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of the file by name, none of them read.
+
+    Raises:
+        DataError: something in it has another name than these arrays have, or none to train on.
+    """
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in packed.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in members:
+            raise DataError(f"{path}: {name} stands twice; expected one array of each name.")
+        members[name] = member
+    pairs = _pairs(members)
+    used = {name for pair in pairs.values() for name in pair} | {"class_names"}
+    unused = sorted(set(members) - used)
+    if "train" not in pairs or unused:
+        fault = f"{', '.join(unused)} not understood" if unused else "no training images"
+        raise DataError(
+            f"{path}: {fault}. Expected x_train and y_train, or images and labels; optional are "
+            "x_val, y_val, x_test, y_test, class_names."
+        )
+    return members
+
+
+def _size(path: Path, packed: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> int:
+    """Bytes of an array, as its header states them.
+
+    Raises:
+        DataError: its content is no array, cannot be read, or is of another size than that.
+    """
+    if member.flag_bits & 0x1:
+        raise DataError(f"{path}: {name} is encrypted; expected a file without a password.")
+    try:
+        with packed.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            elif version == (2, 0):
+                shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            else:
+                raise ValueError(f"npy format {version[0]}.{version[1]}")
+            stored = member.file_size - file.tell()
+    except Exception as error:  # of zlib, lzma, bz2, zipfile and numpy: each has its own
+        raise DataError(f"{path}: {_damaged(error, name)}.") from None
+    size = math.prod(shape) * dtype.itemsize  # Python's numbers: no product is too large
+    if size != stored and not dtype.hasobject:
+        raise DataError(
+            f"{path}: {name} is damaged: by its header it is {dtype} {shape}, {size:,} bytes, and "
+            f"it holds {stored:,}."
+        )
+    return size
+
+
+def _array(packed: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.ndarray:
+    try:
+        with packed.open(member) as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+            return array
+    except MemoryError:
+        raise
+    except Exception as error:  # as above
+        raise ValueError(f"{name}: {_told(error)}") from None
+
+
+def _damaged(error: Exception, name: str = "") -> str:
+    told = f"{name}: {_told(error)}" if name else _told(error)
+    return f"damaged, or no .npz file of plain arrays ({told})"
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _memory() -> int:
+    """Bytes of memory that this computer has; as many as can be counted where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return sys.maxsize
 
 
 def _images(path: Path, name: str, array: np.ndarray) -> np.ndarray:
@@ -91,6 +187,10 @@ def _images(path: Path, name: str, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:
             hint = f" Store np.rint({name} * 255).astype(np.uint8)."
         raise DataError(f"{path}: {name} is {array.dtype}; expected uint8, 0 to 255.{hint}")
+    if array.ndim >= 3 and 0 in array.shape[1:3]:
+        raise DataError(
+            f"{path}: {name} has the shape {array.shape}; expected images of 1 pixel or more."
+        )
     if array.ndim == 3:
         return array[..., np.newaxis]
     if array.ndim == 4 and array.shape[3] in (1, 3):

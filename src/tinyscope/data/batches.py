@@ -38,7 +38,8 @@ class Source(ABC):
     """
 
     def __init__(self, labels: np.ndarray, device: torch.device) -> None:
-        self.labels = _shared(labels).to(device)
+        own = labels if labels.flags.writeable else labels.copy()
+        self.labels = _shared(own).to(device)
         """int64 (N,), on the device."""
         self._device = device
 
@@ -112,11 +113,17 @@ class Batches(Source):
     def __init__(self, dataset: ImageDataset, *, device: torch.device) -> None:
         super().__init__(dataset.labels, device)
         self._images, self._rows = _placed(dataset.images, device)
+        # Who writes to a piece of read-only memory would end the process.
+        self._protected = not isinstance(dataset.images, MappedRows) and (
+            not dataset.images.flags.writeable
+        )
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, unchanged, in the data set's order."""
         if self._rows is None:
             pieces: Iterable[Tensor] = self._images.split(size)
+            if self._protected:
+                pieces = (piece.clone() for piece in pieces)
         else:
             pieces = (self._images[rows] for rows in self._rows.split(size))
         yield from zip(pieces, self.labels.split(size), strict=True)
@@ -175,6 +182,17 @@ def _placed(images: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor | 
 
 
 def _shared(array: np.ndarray) -> Tensor:
-    """The array's memory as a tensor; copied only where it is read-only or mirrored."""
+    """The array's memory as a tensor, not to be written to; copied only where it is mirrored."""
     array = np.ascontiguousarray(array)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Unprotected(array)))
+
+
+class _Unprotected:
+    """An array's memory that is said to be writeable: of other memory torch warns, process-wide.
+
+    A copy would hold a memory-mapped array whole, once for every split that is cut from it.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array  # whose memory lives as long as this does
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyscope.data.mapped_rows import taken
+from tinyscope.data.mapped_rows import MappedRows, taken
 from tinyscope.errors import DataError
 
 _SPLITS = ("train", "validation", "test")
@@ -53,7 +53,8 @@ class ImageDataset:
         files: N names below the source's root, or empty where images have none.
 
     Raises:
-        DataError: shapes, dtypes or labels do not fit one another, or there is no such split.
+        DataError: shapes, dtypes or labels do not fit one another, a name is no text that UTF-8
+            can spell, or there is no such split.
     """
 
     images: np.ndarray
@@ -65,9 +66,18 @@ class ImageDataset:
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        if fault := _text_fault((self.source,)):
+            raise DataError(f"source has {fault}; expected a text, such as photos/.")
         if self.split not in _SPLITS:
             raise DataError(f'{self.source}: split "{self.split}" is none of {", ".join(_SPLITS)}.')
+        for key in ("class_names", "files", "left_out"):
+            object.__setattr__(self, key, self._as_tuple(key))
+        for key, kind in (("images", "uint8 (N, H, W, C)"), ("labels", "int64 (N,)")):
+            if not isinstance(getattr(self, key), np.ndarray | MappedRows):
+                raise DataError(
+                    f"{self.source}: {key} are of the type {type(getattr(self, key)).__name__}; "
+                    f"expected a numpy array, {kind}."
+                )
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise DataError(
                 f"{self.source}: images are {self.images.dtype} {self.images.shape}; "
@@ -75,6 +85,10 @@ class ImageDataset:
             )
         if self.images.shape[3] not in (1, 3):
             raise DataError(f"{self.source}: {self.images.shape[3]} channels; expected 1 or 3.")
+        if 0 in self.images.shape[1:3]:
+            raise DataError(
+                f"{self.source}: images are {self.images.shape}; expected sides of 1 pixel or more."
+            )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
             raise DataError(
                 f"{self.source}: labels are {self.labels.dtype} {self.labels.shape}; "
@@ -94,6 +108,29 @@ class ImageDataset:
                 f"{self.source}: label {self.labels[row]} of image {row} ({self.split}) is not in "
                 f"0 to {len(self.class_names) - 1}, the {len(self.class_names)} classes."
             )
+
+    def _as_tuple(self, key: str) -> tuple[Any, ...]:
+        """Names, or what was left out, as a tuple.
+
+        Raises:
+            DataError: they are something else, or texts that no file could keep.
+        """
+        given = getattr(self, key)
+        wanted = "of LeftOut" if key == "left_out" else "of texts"
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            shown = ascii(given) if isinstance(given, str | None) else type(given).__name__
+            raise DataError(f"{self.source}: {key} is {shown}; expected a tuple {wanted}.")
+        values = tuple(given)
+        fault = None
+        if key != "left_out":
+            fault = _text_fault(values)
+        elif other := next((each for each in values if not isinstance(each, LeftOut)), None):
+            fault = f"{other!a} in it"
+        else:
+            fault = _text_fault([text for each in values for text in each])
+        if fault:
+            raise DataError(f"{self.source}: {key} has {fault}; expected a tuple {wanted}.")
+        return values
 
     def __len__(self) -> int:
         return len(self.images)
@@ -185,10 +222,17 @@ class Splits:
     test: ImageDataset | None = None
 
     def __post_init__(self) -> None:
+        if fault := _text_fault((self.name,)):
+            raise DataError(f"The name of a data set has {fault}; expected a text.")
         for split in _SPLITS:
             part: ImageDataset | None = getattr(self, split)
-            if part is None:
+            if part is None and split != "train":
                 continue
+            if not isinstance(part, ImageDataset):
+                raise DataError(
+                    f"{self.name}: {split} is of the type {type(part).__name__}; expected an "
+                    "ImageDataset."
+                )
             if part.split != split:
                 raise DataError(
                     f'{self.name}: the {split} images are of the split "{part.split}"; '
@@ -217,3 +261,20 @@ class Splits:
         """16 hexadecimal digits of all splits together."""
         joined = " ".join(f"{part.split}:{part.fingerprint}" for part in self.parts())
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+
+def _text_fault(texts: Sequence[object]) -> str | None:
+    """What among them is no text that a file can keep; None where nothing is."""
+    try:
+        "".join(texts).encode()  # type: ignore[arg-type]  # half a million at once, in no time
+        return None
+    except (TypeError, UnicodeEncodeError):
+        pass
+    for text in texts:
+        if not isinstance(text, str):
+            return f"{text!a}, which is no text"
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return f"{text!a}, which is no Unicode"
+    raise AssertionError("texts of which each can be kept, and not all together")

@@ -1,6 +1,7 @@
 """The files of a folder that may be images, at any depth; nothing of it is passed over unsaid."""
 
 import os
+from collections import deque
 from pathlib import Path
 
 from tinyscope.data.dataset import LeftOut
@@ -24,6 +25,17 @@ def is_clutter(name: str) -> bool:
     return is_apart(name) or name.casefold().endswith(_CLUTTER_ENDINGS)
 
 
+def printable(name: str) -> str:
+    """The name with what is no Unicode, such as bytes that old archives leave, spelled out."""
+    if name.isascii():
+        return name
+    try:
+        stored = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a letter, which Windows allows, stands for no bytes
+        stored = name.encode("utf-8", "backslashreplace")
+    return stored.decode("utf-8", "backslashreplace")
+
+
 def lies_among(path: Path, folder: Path) -> bool:
     """Whether files that are written to a path would be found among those of a folder.
 
@@ -33,37 +45,43 @@ def lies_among(path: Path, folder: Path) -> bool:
     return place.is_relative_to(root) and not any(map(is_apart, place.relative_to(root).parts))
 
 
+READ_ALREADY = "folder that is read already, as"
+"""How the reason begins for which a folder is left out that links lead to in several ways."""
+
+
 def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
     """All files at any depth that are no clutter, sorted.
 
-    Links to folders are followed, but not back to one that they lie in.
+    Links to folders are followed, but every folder is read once, under its own name where it has
+    one here: folders that link to one another have more names than a disk has files.
 
     Args:
         folder: the root, which the names that are given begin below.
         below: where to look, with "/" between its parts; empty for the root itself.
-        odd: takes what cannot be read, with its reason.
+        odd: takes what cannot be read, or is read already, with its reason.
     """
-    above = {_identity(folder)} if below else set()
-    parent = below.rpartition("/")[0]
-    while parent:
-        above.add(_identity(folder / parent))
-        parent = parent.rpartition("/")[0]
-    return _below(folder, below, odd, frozenset(above))
-
-
-def _below(
-    folder: Path, below: str, odd: list[LeftOut], above: frozenset[tuple[int, int]]
-) -> list[str]:
-    try:
-        here = _identity(folder / below)
-    except OSError as error:  # the folder around it may be listed and not entered
-        odd.append(LeftOut(f"{below}/", f"folder cannot be read: {error.strerror}"))
-        return []
-    if here in above:
-        return []
-    names, files = contents(folder, below, odd)
-    for name in names:
-        files += _below(folder, f"{below}/{name}" if below else name, odd, above | {here})
+    read: dict[tuple[int, int], str] = {}
+    parts = below.split("/") if below else []
+    for count in range(len(parts)):  # what lies around it is never read as a part of it
+        above = "/".join(parts[:count])
+        read[_identity(folder / above)] = above
+    files: list[str] = []
+    waiting, links = [below], deque[str]()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.popleft()
+        try:
+            known = read.setdefault(_identity(folder / here), here)
+        except OSError as error:  # the folder around it may be listed and not entered
+            odd.append(LeftOut(f"{here}/", f"folder cannot be read: {error.strerror}"))
+            continue
+        if known != here:
+            odd.append(LeftOut(f"{here}/", f"{READ_ALREADY} {known or '.'}/"))
+            continue
+        names, found = contents(folder, here, odd)
+        files += found
+        for name in reversed(names):
+            inner = f"{here}/{name}" if here else name
+            (links if os.path.islink(folder / inner) else waiting).append(inner)
     return sorted(files)
 
 

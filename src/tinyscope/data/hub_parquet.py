@@ -11,14 +11,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.decoded_cache import decode_found, measure_all
 from tinyscope.data.encoded import Encoded, Found, class_faults, usual_side
-from tinyscope.data.file_tree import files_below
+from tinyscope.data.file_tree import files_below, printable
 from tinyscope.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -87,7 +87,7 @@ def load(folder: Path, *, size: int | None = None, trainable: bool = True) -> Sp
         return Preprocessing(side, side, 3)
 
     datasets = decode_found(there, origin=folder, size=size, choose=choose, trainable=trainable)
-    return Splits(folder.resolve().name, **{data.split: data for data in datasets})
+    return Splits(printable(folder.resolve().name), **{data.split: data for data in datasets})
 
 
 def found(folder: Path, *, trainable: bool = True) -> Found:
@@ -96,14 +96,14 @@ def found(folder: Path, *, trainable: bool = True) -> Found:
     Raises:
         DataError: as `load`, all but what only decoding can tell.
     """
-    source = f"{folder.resolve().name}/"
+    source = f"{printable(folder.resolve().name)}/"
     shards = {split: [_open(p) for p in paths] for split, paths in _by_split(folder).items()}
     raw = {split: [_labels(shard) for shard in opened] for split, opened in shards.items()}
     classes = _classes(shards["train"], raw["train"])
     parts = []
     for split, opened in shards.items():
         labels = [_numbers(*pair, classes) for pair in zip(opened, raw[split], strict=True)]
-        files = tuple(f"{s.path.name}[{row}]" for s in opened for row in range(s.rows))
+        files = tuple(f"{printable(s.path.name)}[{row}]" for s in opened for row in range(s.rows))
         if not files:
             raise DataError(f"{source}: the {split} shards have no rows.")
         parts.append(Encoded(split, files, np.concatenate(labels), _Images(opened)))
@@ -122,8 +122,8 @@ class _Shard(NamedTuple):
     image_column: str
     label_column: str
     batch_rows: int
-    features: dict[str, Any]
-    """The hub's description of the columns; empty where the file has none."""
+    class_names: tuple[str, ...]
+    """Of the hub's description; empty where the file has none."""
 
 
 class _Classes(NamedTuple):
@@ -211,6 +211,8 @@ def _open(path: Path) -> _Shard:
                 f"{path}: no {kind} column. Found {', '.join(schema.names)}; "
                 f"expected {' or '.join(names)}."
             )
+        if schema.names.count(column) > 1:
+            raise DataError(f"{path}: two columns are called {column}. Rename or remove one.")
         columns.append(column)
     kind = schema.field(columns[0]).type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
@@ -221,12 +223,48 @@ def _open(path: Path) -> _Shard:
         )
     stored = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
     batch_rows = max(1, min(1024, _BATCH_BYTES * metadata.num_rows // max(stored, 1)))
+    class_names = _names(path, (schema.metadata or {}).get(b"huggingface", b"{}"), columns[1])
+    return _Shard(path, metadata.num_rows, columns[0], columns[1], batch_rows, class_names)
+
+
+def _names(path: Path, described: bytes, column: str) -> tuple[str, ...]:
+    """The class names of the hub's description of a column; empty where it has none.
+
+    Raises:
+        DataError: the description is damaged, or its names are no list of different texts.
+    """
     try:
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = described.get("info", {}).get("features", {})
-    except (ValueError, AttributeError):
+        level = json.loads(described)
+    except ValueError:
         raise DataError(f"{path}: its huggingface metadata are damaged.") from None
-    return _Shard(path, metadata.num_rows, columns[0], columns[1], batch_rows, features)
+    keys = "info", "features", column, "names"
+    for key in keys:
+        if not isinstance(level, dict):
+            raise DataError(
+                f"{path}: its huggingface metadata are damaged: found {_shortly(level)} where a "
+                f'table with "{key}" was expected.'
+            )
+        if key not in level:
+            return ()
+        level = level[key]
+    if not isinstance(level, list) or not all(isinstance(name, str) for name in level):
+        raise DataError(
+            f"{path}: its huggingface metadata name the classes of {column} by {_shortly(level)}; "
+            'expected a list of texts, such as ["cat", "dog"].'
+        )
+    for name in level:
+        if printable(name) != name or level.count(name) > 1:
+            fault = "twice" if printable(name) == name else "which is no Unicode"
+            raise DataError(
+                f"{path}: its huggingface metadata name the class {name!a}, {fault}; expected "
+                "different texts."
+            )
+    return tuple(level)
+
+
+def _shortly(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def _labels(shard: _Shard) -> list[int | str]:
@@ -237,7 +275,8 @@ def _labels(shard: _Shard) -> list[int | str]:
     try:
         with pq.ParquetFile(shard.path) as file:
             column = file.read(columns=[shard.label_column]).column(0)
-    except (pa.ArrowException, OSError) as error:
+            labels: list[int | str] = column.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(shard.path, error) from None
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (
@@ -249,15 +288,19 @@ def _labels(shard: _Shard) -> list[int | str]:
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
         raise DataError(f"{shard.path}[{row}]: no {shard.label_column}.")
-    return column.to_pylist()
+    if -1 in labels and not shard.class_names:  # where there are names, it is none of the classes
+        raise DataError(
+            f"{shard.path}[{labels.index(-1)}]: {shard.label_column} -1, by which the hub means "
+            'that there is none. Remove such rows; if it is a class, store labels as texts: "-1".'
+        )
+    return labels
 
 
 def _classes(shards: list[_Shard], labels: list[list[int | str]]) -> _Classes:
     """The hub's classes where the metadata name them, else the distinct labels as strings."""
-    column = shards[0].label_column
-    names = shards[0].features.get(column, {}).get("names")
-    if names:
-        return _Classes(tuple(map(str, names)), {number: number for number in range(len(names))})
+    named = shards[0].class_names
+    if named:
+        return _Classes(named, {number: number for number in range(len(named))})
     distinct = {label for shard in labels for label in shard}
     in_order = tuple(sorted(str(label) for label in distinct))
     return _Classes(in_order, {label: in_order.index(str(label)) for label in distinct})
@@ -265,8 +308,7 @@ def _classes(shards: list[_Shard], labels: list[list[int | str]]) -> _Classes:
 
 def _numbers(shard: _Shard, labels: list[int | str], classes: _Classes) -> np.ndarray:
     """int64 (N,): the index of each row's class."""
-    names = shard.features.get(shard.label_column, {}).get("names")
-    if names and tuple(map(str, names)) != classes.names:
+    if shard.class_names and shard.class_names != classes.names:
         raise DataError(f"{shard.path}: its class names are not those of the first train shard.")
     try:
         return np.array([classes.number[label] for label in labels], np.int64)

@@ -259,6 +259,7 @@ def _choice(
         return None, why
     name = class_meant(row["new_class"], class_names)
     if name not in class_names:
+        name = name.strip()
         guess = nearest(name, class_names)
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise ValueError(f'new_class "{name}" is none of the {len(class_names)} classes{hint}')

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tinyscope.data.class_spelling import seen
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import write_text
 
@@ -19,11 +21,18 @@ Rows = list[tuple[int, dict[str, str]]]
 """Line numbers, and cells by column."""
 
 _NEEDED = ("action", "new_class", "split", "row", "pixels")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""How a cell begins that spreadsheets may carry out instead of showing it, or would after the
+removal of one "'"."""
+
 _MARK = "\ufeff"  # without it, spreadsheets take UTF-8 for the alphabet of their country
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Writes a review file: the columns, then the rows.
+
+    A cell that a spreadsheet would take for a formula has a "'" before it, which `read_rows` takes
+    off.
 
     Args:
         path: of the file.
@@ -36,7 +45,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row if name)])
     table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows({key: _as_text(cell) for key, cell in row.items()} for row in rows)
     write_text(path, _MARK + text.getvalue())
 
 
@@ -83,12 +92,28 @@ def rows_of(content: bytes) -> Rows:
                 "line, as --write-review writes them"
             )
         for row in table:
-            cells = {key: value or "" for key, value in row.items() if isinstance(key, str)}
+            cells = {
+                key: _as_meant(value or "") for key, value in row.items() if isinstance(key, str)
+            }
             if any(cell.strip() for cell in cells.values()):
                 rows.append((table.line_num, cells))
     except csv.Error as error:
         raise ValueError(f"no table ({error})") from None
     return rows
+
+
+def _as_text(value: object) -> str:
+    """The cell with a "'" before it where a spreadsheet would take it for a formula.
+
+    Names of files and classes are of whoever made the data set.
+    """
+    cell = "" if value is None else str(value)
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _as_meant(cell: str) -> str:
+    """The cell before `_as_text`; one that a person wrote without the "'" stays as it is."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def asked(row: Mapping[str, str]) -> str:
@@ -97,12 +122,14 @@ def asked(row: Mapping[str, str]) -> str:
 
 
 def class_meant(text: str, class_names: Sequence[str]) -> str:
-    """The class that a cell names; the cell's text where there is no such class.
+    """The class that a cell names; the cell's text where there is no such class, or several.
 
-    A spreadsheet takes "007" for a number and saves 7.
+    The very name comes first. A spreadsheet may drop a space, or part accents from their letters;
+    it takes "007" for a number and saves 7.
     """
-    name = text.strip()
-    if name not in class_names and name.isdecimal():
-        same = [each for each in class_names if each.isdecimal() and int(each) == int(name)]
-        return same[0] if len(same) == 1 else name
-    return name
+    if text in class_names:
+        return text
+    same = [each for each in class_names if seen(each) == seen(text)]
+    if not same and (number := text.strip()).isdecimal():
+        same = [each for each in class_names if each.isdecimal() and int(each) == int(number)]
+    return same[0] if len(same) == 1 else text

@@ -32,6 +32,7 @@ from tinyscope.inspection.file_checks import file_checks
 from tinyscope.inspection.findings import as_findings
 from tinyscope.inspection.learnt import learn, untrained
 from tinyscope.inspection.name_checks import name_check
+from tinyscope.inspection.own_files import refuse_foreign
 from tinyscope.inspection.picture_checks import picture_checks
 from tinyscope.inspection.shortcut_checks import shortcut_check
 from tinyscope.inspection.shown import samples, sheet_entries, shown
@@ -85,9 +86,11 @@ class Inspection:
             The page's path.
 
         Raises:
+            InputError: a data.json or data.html of somebody else is there.
             StorageError: a file cannot be written.
         """
         folder = Path(folder)
+        refuse_foreign(folder)
         for one in self.findings:
             pictured = [item for item in one["items"] if item["row"] is not None]
             if pictured:

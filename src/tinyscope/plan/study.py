@@ -17,6 +17,7 @@ from tinyscope.plan.study_faults import (
     Fault,
     Place,
     grid_points,
+    is_unicode,
     study_faults,
 )
 
@@ -80,6 +81,8 @@ class Study:
     def __post_init__(self) -> None:
         if self.name in ("", ".", "..") or set(self.name) & set("/\\"):
             raise InputError(f"{spelled(self.name)} cannot name a study: it names a folder.")
+        if not is_unicode(self.name):
+            raise InputError(f"{self.name!a} cannot name a study: it is no Unicode.")
         self._refuse(study_faults(_plain(self)))
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         object.__setattr__(self, "seeds", tuple(seeds))

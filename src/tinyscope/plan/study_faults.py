@@ -76,6 +76,14 @@ def study_faults(values: Mapping[str, Any], judges: Judges | None = None) -> lis
                 found.append(((key,), _BASE_IS_NO_TABLE))
             elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 found.append(((key,), f"{key} = {spelled(value)} is not {meaning}."))
+            elif isinstance(value, str) and not is_unicode(value):
+                found.append(
+                    (
+                        (key,),
+                        f"{key} is {value!a}, which is no Unicode; a study's file cannot keep "
+                        "it. Rename the folder or file if it is the name of one.",
+                    )
+                )
     wrong = {place for place, _ in found}
     found += _range_faults({key: value for key, value in values.items() if (key,) not in wrong})
     found += _seed_faults(values.get("seeds", 1))
@@ -103,6 +111,15 @@ def study_faults(values: Mapping[str, Any], judges: Judges | None = None) -> lis
     if values.get("base") is False and not tables["variations"] and not tables["grid"]:
         found.append((("base",), "base = false leaves nothing to run."))
     return found
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be stored: paths may be of bytes that are no UTF-8."""
+    try:
+        text.encode()
+        return True
+    except UnicodeEncodeError:
+        return False
 
 
 def variation_names(values: Mapping[str, Any], found: Collection[Fault]) -> list[str] | None:

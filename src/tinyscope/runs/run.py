@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import read_json, replacing, write_json, write_text
@@ -61,6 +62,13 @@ recipe's test views; one_view_accuracy, by split, that of a single look at each 
 the whole training's, by the formula of `training.cost`."""
 
 
+_FIGURES = ("epochs_run", "train_seconds", "train_cpu_seconds", "train_flop", "images_per_second")
+"""Of `RESULT_KEYS`, those that are numbers in every run."""
+
+_MACHINE = ("cpu", "cores", "threads", "precision")
+"""Of a finished run's environment, what its seconds mean nothing without."""
+
+
 class Predictions(NamedTuple):
     """What a run answered for the images of one split, in the split's order."""
 
@@ -96,23 +104,42 @@ class Run:
         return (self.folder / "result.json").exists()
 
     def check_complete(self, splits: Iterable[str]) -> None:
-        """Refuses a finished run of which a file has gone since.
+        """Refuses a finished run of which a file has gone, or was damaged, since.
 
         Args:
             splits: those that it has to have answered for.
 
         Raises:
-            StorageError: a file is missing, or its result is damaged.
+            StorageError: a file is missing or damaged, its result or its environment lacks a key.
         """
         answers = [f"predictions-{split}.npz" for split in splits]
         needed = ["history.csv", "weights.safetensors", "model.json", *answers]
         missing = [name for name in needed if not (self.folder / name).exists()]
         missing += [f"{key} in result.json" for key in RESULT_KEYS if key not in self.result]
+        missing += [f"{key} in run.json" for key in _MACHINE if key not in self.environment]
         if missing:
             raise StorageError(
                 f"{self.folder} is finished but lacks {missing[0]}. Remove it to train this run "
                 "again."
             )
+        for key in _FIGURES:
+            if not is_number(self.result[key]):
+                raise self._damaged("result.json", f"{key} is {spelled(self.result[key])}")
+        try:
+            # The header states the file's size: one that a full disk has cut does not pass.
+            with safe_open(self.folder / "weights.safetensors", framework="np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise self._damaged("weights.safetensors", error) from None
+        try:
+            read_json(self.folder / "model.json")
+        except StorageError as error:
+            raise StorageError(f"{error} Remove {self.folder} to train this run again.") from None
+
+    def _damaged(self, name: str, why: object) -> StorageError:
+        return StorageError(
+            f"{self.folder / name} is damaged: {why}. Remove {self.folder} to train this run again."
+        )
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -125,33 +152,49 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """A row for each epoch so far, by `HISTORY_COLUMNS`; None where nothing was measured."""
+        """A row for each epoch so far, by `HISTORY_COLUMNS`; None where nothing was measured.
+
+        Raises:
+            StorageError: the file cannot be read, or a row of it is none of these.
+        """
         try:
             text = (self.folder / "history.csv").read_text(encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{self.folder}: history.csv cannot be read: {error}.") from None
+        except ValueError as error:
+            raise self._damaged("history.csv", error) from None
         rows = csv.DictReader(StringIO(text))
-        return [
-            {key: _number(value, whole=key == "epoch") for key, value in row.items()}
-            for row in rows
-        ]
+        if missing := [name for name in HISTORY_COLUMNS if name not in (rows.fieldnames or ())]:
+            raise self._damaged("history.csv", f"it lacks the column {missing[0]}")
+        try:
+            return [
+                {key: _number(row[key], whole=key == "epoch") for key in rows.fieldnames or ()}
+                for row in rows
+            ]
+        except (TypeError, ValueError, csv.Error):  # a row that was cut has no text in some columns
+            raise self._damaged("history.csv", f"line {rows.line_num} is no row of numbers") from (
+                None
+            )
 
     def predictions(self, split: str) -> Predictions | None:
         """What it answered for "validation" or "test", or None where there is no such split.
 
         Raises:
-            StorageError: the file is damaged.
+            StorageError: the file is damaged, or an answer in it is no number.
         """
         path = self.folder / f"predictions-{split}.npz"
         if not path.exists():
             return None
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return Predictions(stored["logits"], stored["labels"])
+                found = Predictions(stored["logits"], stored["labels"])
         except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             raise StorageError(
                 f"{path} is damaged. Remove {self.folder} to train this run again."
             ) from None
+        if not np.isfinite(found.logits).all():  # no run writes such: of those that diverge, the
+            raise self._damaged(path.name, "an answer is no number")  # weights before are kept
+        return found
 
     def write_start(self) -> None:
         """Writes `run.json`: everything that is known before the training."""
@@ -196,7 +239,9 @@ class Run:
             All openings so far, as `test-openings.json` holds them.
         """
         path = self.folder / "test-openings.json"
-        openings = read_json(path)["openings"] if path.exists() else []
+        openings = read_json(path).get("openings") if path.exists() else []
+        if not isinstance(openings, list):
+            raise self._damaged(path.name, "it holds no list of openings")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         openings.append({"time": now, "images": images, "purpose": purpose})
         write_json(path, {"openings": openings})
@@ -223,6 +268,9 @@ def read_run(folder: Path) -> Run:
             f'reads up to {FORMAT}). Update with "pip install -U tinyscope", or choose '
             "another folder with --out."
         )
+    for key in ("data", "environment"):
+        if not isinstance(content.get(key, {}), dict):
+            raise StorageError(f"{folder / 'run.json'} is not a run's: {key} is no table.")
     try:
         return Run(
             folder=folder,
@@ -241,6 +289,11 @@ def read_run(folder: Path) -> Run:
             f"{folder / 'run.json'} cannot be used, perhaps because another version of Tinyscope "
             f"wrote it: {error}"
         ) from None
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is one; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _number(text: str, *, whole: bool) -> float | int | None:

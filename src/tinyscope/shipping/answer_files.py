@@ -2,7 +2,10 @@
 
 A csv or parquet file has a row for every photo: file, class, probability, `probability_CLASS` for
 each class in the model's order, and error, which says why a photo could not be read; its other
-cells are empty then. Probabilities are the model's own, in 0 … 1.
+cells are empty then. Probabilities are the model's own, in 0 … 1. These tables are for programs,
+which look files up by their names: names stand in them unchanged, one that begins with "=" as well.
+A spreadsheet may take that for a formula; whoever opens a csv file of photos from strangers in one
+should import its columns as text.
 
 A Kaggle file has an id and a label for every photo, and nothing else: there is no row for "could
 not be read", and a label that no model gave would be made up. So where a single photo fails it is

@@ -62,7 +62,7 @@ def in_zip(path: Path, *, order: Callable[[str], Any]) -> Iterator[Packed]:
 
 def _clutter(name: str) -> bool:
     """Whether a member, or a folder that it lies in, is not meant as an image."""
-    *folders, file = PurePosixPath(name).parts
+    *folders, file = PurePosixPath(name).parts or (".",)
     return is_clutter(file) or any(is_apart(each) for each in folders if each != "..")
 
 
@@ -93,7 +93,7 @@ def in_parquet(shards: Sequence[Path]) -> Iterator[Packed]:
             for packed in _rows(shard, number):
                 yield packed
                 number += 1
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             fault = f"damaged, or no parquet file ({_told(error)})"
             yield Packed(shard, "", None, number, b"", fault)
 
@@ -127,6 +127,8 @@ def _column_fault(schema: Any, column: str | None) -> str:
 
     if column is None:
         return f"no column of images: found {', '.join(schema.names)}; expected img or image"
+    if schema.names.count(column) > 1:
+        return f"two columns are called {column}; expected one"
     kind = schema.field(column).type
     if pa.types.is_struct(kind):
         kind = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else kind

@@ -12,7 +12,7 @@ from tinyscope.data.dataset import Splits
 from tinyscope.diagnosis.fitted_recipes import training_images
 from tinyscope.diagnosis.study_checks import study_findings
 from tinyscope.diagnosis.suggestions import Price, suggestions
-from tinyscope.errors import DataError, InputError
+from tinyscope.errors import DataError, InputError, StorageError
 from tinyscope.evaluation.comparison import LEVEL, mcnemar
 from tinyscope.files import read_json, write_json
 from tinyscope.inspection.inspection import Inspection
@@ -152,7 +152,7 @@ def _step(
         raise _RefusedError(str(error)) from None
 
     path = folder / "improvements.json"
-    known = read_json(path)["improvements"] if path.exists() else []
+    known = _made_before(path)
     made = {
         "variation": name,
         "from": suggestion["variation"],
@@ -180,6 +180,22 @@ def _step(
     write_json(folder / "summary.json", after.summary)
     write_report(after.summary, folder / "report.html")
     return after
+
+
+def _made_before(path: Path) -> list[dict[str, Any]]:
+    """The steps that `improvements.json` holds, each with every key that is read of it."""
+    if not path.exists():
+        return []
+    known = read_json(path).get("improvements")
+    keys = {"variation", "from", "suggestion", "changes"}
+    if not isinstance(known, list) or not all(
+        isinstance(one, dict) and keys <= set(one) for one in known
+    ):
+        raise StorageError(
+            f"{path} is damaged: it holds no list of steps. Remove it to go on; the report then no "
+            "longer tells what earlier steps have brought."
+        )
+    return known
 
 
 def _study(result: StudyResult) -> Study:

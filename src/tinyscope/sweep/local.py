@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyscope.data import splitting
-from tinyscope.data.catalogue import load
+from tinyscope.data.catalogue import DATASETS, load
 from tinyscope.data.dataset import Splits
+from tinyscope.data.file_tree import lies_among, printable
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import InputError, StorageError
 from tinyscope.files import locked, read_json, write_json, write_text
@@ -49,15 +50,18 @@ def run_study(
         listener: is told what happens.
 
     Raises:
-        InputError: a model does not fit the images, the budget is too short, or published tables of
-            one's own name classes that the data have not.
+        InputError: a model does not fit the images, the budget is too short, the folder lies among
+            the images, or published tables of one's own name classes that the data have not.
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
     hears = listener or Listener()
     machine.device()  # one that is not there is told before anything is downloaded
     folder = (out or DEFAULT_ROOT / study.name).resolve()
+    if data is None:
+        _refuse_among_images(folder, study)
     check_folder(folder)
+    before = _asked_before(folder)
     with hears.loading(study.data):
         found = load(study.data, size=study.size) if data is None else _of_size(data, study.size)
         loaded, reviewed = _reviewed(found, study)
@@ -86,10 +90,7 @@ def run_study(
             planned, cut = _fitted(planned, timings, budget)
         seconds = total_seconds([(run.variation, run.recipe) for run in planned.missing], timings)
         hears.planned(planned, seconds, cut)
-        replaced = (folder / "study.toml").exists() and (
-            (folder / "study.toml").read_text(encoding="utf-8") != study.as_toml()
-        )
-        if replaced:
+        if before not in (None, study.as_toml()):
             hears.replaces(folder)
         write_text(folder / "study.toml", study.as_toml())
         missing = planned.missing
@@ -105,6 +106,33 @@ def run_study(
             reviewed=reviewed,
             inspection=inspection,
         )
+
+
+def _refuse_among_images(folder: Path, study: Study) -> None:
+    """Refuses a study's folder that would be found among the classes of its own data set."""
+    images = Path(study.data).expanduser()
+    if study.data in DATASETS or not os.path.isdir(images) or not lies_among(folder, images):
+        return
+    raise InputError(
+        f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "
+        "expected a folder outside of it, with --out."
+    )
+
+
+def _asked_before(folder: Path) -> str | None:
+    """The study file that lies in a folder; None where there is none."""
+    path = folder / "study.toml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise StorageError(
+            f"{path} is not in UTF-8, so this command did not write it. Save it as UTF-8, move it "
+            "away, or choose another folder with --out."
+        ) from None
 
 
 def _of_size(data: Splits, size: int | None) -> Splits:
@@ -170,10 +198,16 @@ def _fitted(planned: Planned, timings: Mapping[str, Timing], budget: float) -> t
     path = folder / "plan.json"
     if path.exists():
         stored = read_json(path)
-        if stored["asked"] == asked:
-            kept = replace(study, seeds=tuple(stored["seeds"]))
-            recipes = {name: Recipe().changed(values) for name, values in stored["recipes"].items()}
-            return plan_runs(kept, planned.data, folder, recipes), stored["cut"]
+        try:
+            if stored["asked"] == asked:
+                kept, told = replace(study, seeds=tuple(stored["seeds"])), str(stored["cut"])
+                recipes = {key: Recipe().changed(own) for key, own in stored["recipes"].items()}
+                return plan_runs(kept, planned.data, folder, recipes), told
+        except (KeyError, TypeError, AttributeError, InputError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise StorageError(
+                f"{path} is damaged: {why}. Remove it to have the study cut to its budget anew."
+            ) from None
     fitted = fit_to_budget(study, planned.recipes, timings, budget)
     write_json(
         path,
@@ -223,8 +257,11 @@ def _report(
 
 
 def _current_folder(seen_from: Path) -> str:
-    """The current folder, relative where it can be: both may be moved together, or sent away."""
+    """The current folder, relative where it can be: both may be moved together, or sent away.
+
+    One whose name is no Unicode is spelled out, and `improve` has to be told where the images are.
+    """
     try:
-        return Path(os.path.relpath(Path.cwd(), seen_from)).as_posix()
+        return printable(Path(os.path.relpath(Path.cwd(), seen_from)).as_posix())
     except ValueError:  # another drive
-        return str(Path.cwd())
+        return printable(str(Path.cwd()))

@@ -130,6 +130,18 @@ def test_a_summary_without_the_interval_of_images_that_leaked_none_expects_nothi
     assert "on all images of this kind" not in words
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_where_the_test_split_was_cut_here_copies_are_said_to_be_on_one_side(tmp_path):
+    found = summary_of(tmp_path, ("ant", "bee"), came=False, variations={}, seeds=(0,))
+    words = words_of(found)
+    assert "copies of an image that were found stayed on one side." in words
+    assert "not looked for" not in words
+    found["study"]["validation_came_with_data"] = True
+    assert "Whether copies of the validation images, which came with the data," in words_of(found)
+    del found["study"]["test_came_with_data"]  # an earlier version did not write it
+    assert "does not tell whether copies of training images are among" in words_of(found)
+
+
 def test_where_the_test_split_was_cut_here_finding_no_leak_is_no_limit(tmp_path):
     found = summary_of(tmp_path, ("ant", "bee"), leaks=0, came=False, variations={}, seeds=(0,))
     assert not any("cop" in sentence for sentence in found["limits"])

@@ -16,7 +16,12 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
         summary: with `summary.PARTS` at least.
     """
     variations = [_variation(one) for one in summary["variations"]]
-    first_kept = {"left_out": [], "validation_came_with_data": False, "run_in": ""}
+    first_kept = {
+        "left_out": [],
+        "validation_came_with_data": False,
+        "test_came_with_data": None,
+        "run_in": "",
+    }
     review = {**NOT_REVIEWED._asdict(), "gone": 0, **summary["data"]["review"]}
     later: dict[str, Any] = {"findings": [], "suggestions": [], "improvements": []}
     return {

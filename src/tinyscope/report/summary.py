@@ -124,6 +124,7 @@ def summarise(
         "run_in": run_in,
         "left_out": list(study.left_out()),
         "validation_came_with_data": validation_came_with_data,
+        "test_came_with_data": test_came_with_data,
     }
     data = data_block(splits, album) | {"review": reviewed._asdict() | {"gone": len(reviewed.gone)}}
     summary: dict[str, Any] = {

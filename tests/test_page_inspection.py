@@ -63,7 +63,7 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"{looked_at['recommended']['variation']} is right in "
         f"{percent(chosen['leaks']['accuracy'])}, on the other test images in "
         f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
-        f"{percent(chosen['accuracy'], 2)}."
+        f"{percent(chosen['accuracy'], 2)} (means over 2 seeds)."
     ) in words
     shipped = chosen["leaks"]
     assert (
@@ -85,6 +85,15 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"too high. Without them it is {percent(leaks['accuracy_without'], 2)} for “base” (with "
         f"them {percent(base['accuracy'], 2)}), "
     )
+    assert limit.endswith("%), means over seeds.")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_figures_without_leaked_images_are_called_means_only_where_there_are_several_seeds(
+    tmp_path,
+):
+    one_seed = summary_of(tmp_path, ("ant", "bee"), leaks=3, variations=ONE, seeds=(0,))
+    assert "means over" not in words_of(one_seed)
 
 
 def test_what_can_be_expected_of_the_shipped_model_leaves_leaked_images_out(tmp_path):

@@ -1,9 +1,10 @@
 """Summaries of earlier versions, with what those did not write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyscope.data.review import NOT_REVIEWED
+from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.recipe import Recipe
 
 
@@ -28,17 +29,27 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
         **later,
         **summary,
         "study": {**first_kept, **summary["study"]},
-        "recommended": _recommended(summary["recommended"]),
+        "recommended": _recommended(summary["recommended"], variations),
         "data": {**summary["data"], "review": review},
         "variations": variations,
         "comparisons": {"one_key": [], **summary["comparisons"]},
     }
 
 
-def _recommended(before: Mapping[str, Any]) -> dict[str, Any]:
-    """What was chosen; instead of its standing there were words for two of them, or none."""
+def _recommended(
+    before: Mapping[str, Any], variations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What was chosen.
+
+    Instead of its standing there were words for two of them, or none. The classes with the lowest
+    F1 were called the weakest, and those with the highest the strongest, whatever chance explains.
+    """
+    before = dict(before)
+    if before.pop("strongest_classes", None) is not None:
+        chosen = next(one for one in variations if one["name"] == before["variation"])
+        before["weakest_classes"] = weak_classes(chosen["test"]["per_class"])
     if "standing" in before:
-        return dict(before)
+        return before
     told = {key: value for key, value in before.items() if key not in ("diverged", "guesses")}
     standing = "unchosen" if before["val_accuracy"] is None else "recommended"
     if before.get("guesses"):

@@ -17,6 +17,7 @@ from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
+from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
@@ -281,9 +282,6 @@ def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = next(one for one in variations if one["name"] == choice.variation)
-    tested = [row for row in chosen["test"]["per_class"] if row["support"]]
-    by_f1 = sorted(tested, key=lambda row: row["f1"])
-    some = min(3, len(by_f1) // 2)
     return {
         "variation": choice.variation,
         "model": chosen["model"],
@@ -294,8 +292,7 @@ def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dic
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],
         "seeds": chosen["seeds"],
-        "weakest_classes": by_f1[:some],
-        "strongest_classes": by_f1[::-1][:some],
+        "weakest_classes": weak_classes(chosen["test"]["per_class"]),
     }
 
 

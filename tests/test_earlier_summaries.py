@@ -77,6 +77,17 @@ def test_earlier_words_for_where_a_model_stands_are_understood(summary, words, s
     assert not {"diverged", "guesses"} & set(found)
 
 
+def test_intervals_over_seeds_of_no_width_are_none(summary):
+    """Of seeds that were all alike an earlier version told one."""
+    test = summary["variations"][0]["test"]
+    test["seed_interval"] = summary["recommended"]["seed_interval"] = [0.9, 0.9]
+    found = upgraded(summary)
+    assert found["recommended"]["seed_interval"] is None
+    assert found["variations"][0]["test"]["seed_interval"] is None
+    summary["recommended"]["seed_interval"] = [0.89, 0.91]
+    assert upgraded(summary)["recommended"]["seed_interval"] == [0.89, 0.91]
+
+
 def test_leaks_without_what_can_be_expected_have_none(summary):
     block = summary["variations"][0]["test"]
     block["leaks"] = {"images": 3, "accuracy": 1.0, "accuracy_without": 0.8}

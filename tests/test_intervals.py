@@ -42,6 +42,13 @@ def test_one_seed_has_no_interval_over_seeds():
     assert student([0.9]) is None
 
 
+def test_seeds_that_are_all_alike_have_no_interval_of_no_width():
+    # Two trainings with 27 of 30 right do not tell that every training would have 27 right.
+    assert student([0.9, 0.9]) is None
+    assert student([0.1 + 0.2] * 3) is None
+    assert student([0.9, 0.9, 0.9 + 1e-4]) is not None
+
+
 def test_more_right_than_there_are_images_is_refused():
     with pytest.raises(DataError) as caught:
         wilson(3, 2)

@@ -44,7 +44,7 @@ def _recommended(
     Instead of its standing there were words for two of them, or none. The classes with the lowest
     F1 were called the weakest, and those with the highest the strongest, whatever chance explains.
     """
-    before = dict(before)
+    before = {**before, "seed_interval": _of_some_width(before["seed_interval"])}
     if before.pop("strongest_classes", None) is not None:
         chosen = next(one for one in variations if one["name"] == before["variation"])
         before["weakest_classes"] = weak_classes(chosen["test"]["per_class"])
@@ -63,8 +63,17 @@ def _variation(before: Mapping[str, Any]) -> dict[str, Any]:
     found = {"published": None, "start_from": None, **before}
     found["recipe"] = {**Recipe().as_dict(), **before["recipe"]}
     found["runs"] = [{"guesses": False, **run} for run in before["runs"]]
+    for split in ("validation", "test"):
+        if (block := before[split]) is not None:
+            seed_interval = _of_some_width(block["seed_interval"])
+            found[split] = {**block, "seed_interval": seed_interval}
     leaks = before["test"]["leaks"]
     if leaks is not None:
         later = dict.fromkeys(("lowest_seed_accuracy_without", "image_interval_without"))
-        found["test"] = {**before["test"], "leaks": {**later, **leaks}}
+        found["test"]["leaks"] = {**later, **leaks}
     return found
+
+
+def _of_some_width(interval: Sequence[float] | None) -> Sequence[float] | None:
+    """An interval over seeds; none where all were alike, of which one without width was told."""
+    return None if interval is None or interval[0] == interval[1] else interval

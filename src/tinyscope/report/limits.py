@@ -112,7 +112,7 @@ def limits(
     if any(variation["published"] is not None for variation in variations):
         found.append(
             "Published figures were measured by others, on their splits and machines, mostly once. "
-            "“Above”, “below” and “within” say where the measured interval lies, and not what "
+            "“Above” and “below” say where the measured intervals lie, and not what "
             "another training of the published method would have given."
         )
     return found

@@ -77,6 +77,25 @@ def test_earlier_words_for_where_a_model_stands_are_understood(summary, words, s
     assert not {"diverged", "guesses"} & set(found)
 
 
+def test_verdicts_on_steps_that_were_not_adjusted_are_adjusted(summary):
+    def step(variation, start, p_value, gain=0.02):
+        return {
+            **{"variation": variation, "from": start, "val_gain": gain, "p_value": p_value},
+            "verdict": "better",
+        }
+
+    row = {"first": "a", "second": "b", "p_value": 0.02, "adjusted_p_value": 0.04}
+    summary["comparisons"] |= {"pairs": 6, "validation": [row]}
+    summary["improvements"] = [
+        step("b", "a", 0.02, -0.02),
+        step("c", "b", 0.02),
+        step("c", "b", 0.008),
+    ]
+    found = upgraded(summary)["improvements"]
+    assert [one["verdict"] for one in found] == ["worse", "cannot be told apart", "better"]
+    assert [one["adjusted_p_value"] for one in found] == pytest.approx([0.04, 0.12, 0.048])
+
+
 def test_intervals_over_seeds_of_no_width_are_none(summary):
     """Of seeds that were all alike an earlier version told one."""
     test = summary["variations"][0]["test"]

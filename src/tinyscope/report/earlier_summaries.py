@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyscope.data.review import NOT_REVIEWED
+from tinyscope.evaluation.comparison import LEVEL
 from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.recipe import Recipe
 
@@ -24,7 +25,8 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
         "run_in": "",
     }
     review = {**NOT_REVIEWED._asdict(), "gone": 0, **summary["data"]["review"]}
-    later: dict[str, Any] = {"findings": [], "suggestions": [], "improvements": []}
+    later: dict[str, Any] = {"findings": [], "suggestions": []}
+    comparisons = {"one_key": [], **summary["comparisons"]}
     return {
         **later,
         **summary,
@@ -32,7 +34,8 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
         "recommended": _recommended(summary["recommended"], variations),
         "data": {**summary["data"], "review": review},
         "variations": variations,
-        "comparisons": {"one_key": [], **summary["comparisons"]},
+        "comparisons": comparisons,
+        "improvements": [_step(one, comparisons) for one in summary.get("improvements", ())],
     }
 
 
@@ -72,6 +75,29 @@ def _variation(before: Mapping[str, Any]) -> dict[str, Any]:
         later = dict.fromkeys(("lowest_seed_accuracy_without", "image_interval_without"))
         found["test"]["leaks"] = {**later, **leaks}
     return found
+
+
+def _step(before: Mapping[str, Any], comparisons: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step has brought; its verdict was not adjusted for the other pairs of models.
+
+    The adjusted p-value is that of the same pair where the summary has it, else Bonferroni's, which
+    is never smaller.
+    """
+    if "adjusted_p_value" in before:
+        return dict(before)
+    pair = {before["variation"], before["from"]}
+    known = (
+        row["adjusted_p_value"]
+        for row in (*comparisons["validation"], *comparisons["one_key"])
+        if {row["first"], row["second"]} == pair
+    )
+    adjusted = next(known, min(1.0, before["p_value"] * comparisons["pairs"]))
+    verdict = "better" if before["val_gain"] > 0 else "worse"
+    return {
+        **before,
+        "adjusted_p_value": adjusted,
+        "verdict": verdict if adjusted <= LEVEL else "cannot be told apart",
+    }
 
 
 def _of_some_width(interval: Sequence[float] | None) -> Sequence[float] | None:

@@ -50,12 +50,22 @@ def student(accuracies: Sequence[float]) -> Interval | None:
     Args:
         accuracies: one share in [0, 1] for each seed.
     """
+    found = mean_of_differences(accuracies)
+    return None if found is None else Interval(max(0.0, found[0]), min(1.0, found[1]))
+
+
+def mean_of_differences(differences: Sequence[float]) -> tuple[float, float] | None:
+    """Where the mean of a difference over all seeds lies (Student); None as of `student`.
+
+    Args:
+        differences: one for each seed, between two models of this seed.
+    """
     from scipy.special import stdtrit
 
-    seeds = len(accuracies)
-    if len(set(accuracies)) < 2:
+    seeds = len(differences)
+    if len(set(differences)) < 2:
         return None
-    mean = math.fsum(accuracies) / seeds
-    variance = math.fsum((value - mean) ** 2 for value in accuracies) / (seeds - 1)
+    mean = math.fsum(differences) / seeds
+    variance = math.fsum((value - mean) ** 2 for value in differences) / (seeds - 1)
     half = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(variance / seeds)
-    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+    return mean - half, mean + half

@@ -79,6 +79,8 @@ def test_findings_come_first_and_what_is_clear_is_folded_away(full):
     assert "2 more<b>4</b>: Evidence 4." in told
     assert "not applicable because there is no history" in told
     assert "worth mending" in told
+    assert "never at what its models answer to the test images" in told
+    assert "TS112 compares them with what a recipe that comes along reached on CIFAR-10’s" in told
 
 
 def test_suggestions_are_ranked_with_their_recipe_keys_and_the_command(full):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from inspection_world import make_inspection
 from page_reader import Page, faults_of_a_page
-from page_world import small_summary, summary_of, words_of
+from page_world import section_of, small_summary, summary_of, words_of
 from study_world import make_run, make_splits, make_study
 
 from tinyscope.data.review import ReviewCounts
@@ -134,9 +134,9 @@ def test_a_summary_without_the_interval_of_images_that_leaked_none_expects_nothi
     for one in found["variations"]:
         leaks = {"images": 8, "accuracy": 0.9, "accuracy_without": 0.8}
         one["test"]["leaks"] = leaks
-    words = words_of(found)
-    assert "8 of which have copies among the training images." in words
-    assert "on all images of this kind" not in words
+    answer = section_of(page.render(found), "answer")
+    assert "8 of which have copies among the training images." in answer
+    assert "on all images of this kind" not in answer
 
 
 @pytest.mark.usefixtures("undrawn")

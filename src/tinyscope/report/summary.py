@@ -22,7 +22,7 @@ from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
 from tinyscope.report.limits import limits
-from tinyscope.report.pictures import Album
+from tinyscope.report.pictures import Album, spread
 from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import DIVERGED, Run
 
@@ -176,9 +176,12 @@ def _one_key(
 
 
 def _without_gallery(inspection: Mapping[str, Any]) -> dict[str, Any]:
-    """An inspection without the map and the pictures of findings, which its own page shows."""
+    """An inspection without what its own page alone shows: map, findings' and classes' pictures."""
     findings = [{**one, "shown": []} for one in inspection["findings"]]
-    rest = {**inspection, "findings": findings, "map": None, "pictures": {}}
+    samples = inspection["samples"]
+    means = samples["means"]  # of all classes in what an earlier version kept
+    samples = {**samples, "by_class": [], "means": [means[k] for k in spread(len(means))]}
+    rest = {**inspection, "findings": findings, "samples": samples, "map": None, "pictures": {}}
     used = json.dumps(rest)
     pictures = {key: uri for key, uri in inspection["pictures"].items() if json.dumps(key) in used}
     return {**rest, "pictures": pictures}
@@ -243,8 +246,6 @@ def data_block(splits: Splits, album: Album) -> dict[str, Any]:
 
 def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
     """The first images of classes that are spread evenly over all."""
-    classes = len(train.class_names)
-    shown = np.unique(np.linspace(0, classes - 1, min(classes, SAMPLE_CLASSES)).round().astype(int))
     return [
         {
             "class": train.class_names[k],
@@ -253,7 +254,7 @@ def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
                 for row in np.flatnonzero(train.labels == k)[:SAMPLES_OF_A_CLASS]
             ],
         }
-        for k in shown
+        for k in spread(len(train.class_names), SAMPLE_CLASSES)
     ]
 
 

@@ -7,17 +7,19 @@ from tinyscope.data.review import NOT_REVIEWED
 from tinyscope.evaluation.comparison import LEVEL
 from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.recipe import Recipe
+from tinyscope.report.stored_matrices import restored
 
 
 def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary as this version would have written it, as far as it can be known.
+    """The summary as this version would have made it, as far as it can be known.
 
     What an earlier version did not measure is None; the summary of this version comes back equal.
+    Confusion matrices are whole, also those of a file that was read back.
 
     Args:
         summary: with `summary.PARTS` at least.
     """
-    variations = [_variation(one) for one in summary["variations"]]
+    variations = [_variation(one) for one in restored(summary)["variations"]]
     first_kept = {
         "left_out": [],
         "validation_came_with_data": False,

@@ -21,6 +21,7 @@ from tinyscope.plan.study import NETWORK, Study
 from tinyscope.plan.study_faults import grid_points
 from tinyscope.plan.study_files import parse
 from tinyscope.report.page import write_report
+from tinyscope.report.stored_matrices import shortened
 from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
@@ -163,7 +164,7 @@ def _step(
         raise
     after.summary["study"]["cut_to_budget"] = summary["study"]["cut_to_budget"]
     after.summary["improvements"] = _judged(after, steps)
-    write_json(folder / "summary.json", after.summary)
+    write_json(folder / "summary.json", shortened(after.summary))
     write_report(after.summary, folder / "report.html")
     return after
 

@@ -17,6 +17,7 @@ from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
+from tinyscope.report.stored_matrices import shortened
 from tinyscope.report.summary import summarise
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
 from tinyscope.shipping.classifier import copy_model
@@ -209,7 +210,7 @@ def _report(
         inspection=inspection.summary,
         run_in=_current_folder(folder),
     )
-    write_json(folder / "summary.json", summary)
+    write_json(folder / "summary.json", shortened(summary))
     write_report(summary, folder / "report.html")
     chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
     copy_model(chosen.folder, folder / "model")

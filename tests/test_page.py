@@ -147,7 +147,7 @@ def test_intervals_are_said_to_be_where_the_accuracy_on_all_images_and_seeds_lie
         "95% over images (Wilson): where the accuracy of one trained model on all images of this "
         "kind lies. 95% over seeds (Student): where the mean over all seeds lies, on these test "
         "images. The figure of a single further draw of images, or of a single further training, "
-        "falls outside more often."
+        "falls outside more often than in one case of twenty."
     ) in words
 
 

@@ -156,6 +156,20 @@ def test_a_verdict_on_a_step_is_adjusted_over_all_pairs_of_the_study(improved, m
     assert judged["verdict"] == "cannot be told apart"
 
 
+def test_a_summary_that_was_edited_is_not_improved(folder, world):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["variations"][0]["runs"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(StorageError, match="does not hold what this version reads"):
+        improve(folder, data=world)
+    del summary["study"]["validation"]
+    summary["variations"][0]["runs"] = []
+    path.write_text(json.dumps(summary))
+    with pytest.raises(StorageError, match="KeyError: 'validation'"):
+        improve(folder, data=world)
+
+
 def test_the_folder_holds_what_is_returned(improved):
     result, _ = improved
     assert json.loads((result.folder / "summary.json").read_text()) == result.summary

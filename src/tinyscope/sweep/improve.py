@@ -25,7 +25,7 @@ from tinyscope.report.stored_matrices import shortened
 from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
-from tinyscope.sweep.outcome import StudyResult, read_study
+from tinyscope.sweep.outcome import StudyResult, read_study, reading
 from tinyscope.sweep.planned import Planned
 
 
@@ -69,13 +69,16 @@ def improve(
         StorageError: there is no finished study, or the folder cannot be used.
     """
     result = read_study(folder)
-    if not result.summary["study"]["validation"]:
+    with reading(result.stored):
+        validated = bool(result.summary["study"]["validation"])
+    if not validated:
         raise InputError(
             f"The study in {folder} keeps no validation images, so nothing could say whether a "
             "step helps. Run it with --set validation=0.1 first."
         )
     for step in range(steps):
-        found = suggestions(result.summary, study_findings(result.summary))
+        with reading(result.stored):
+            found = suggestions(result.summary, study_findings(result.summary))
         if not found and step == 0:
             raise InputError(f"Nothing is left to suggest for the study in {folder}.")
         after, refused = _first_that_fits(result, found, data, listener or Listener())

@@ -62,7 +62,7 @@ class StudyResult:
         Raises:
             StorageError: the run's folder has gone, is damaged, or was written by another version.
         """
-        with _reading(self.stored):
+        with reading(self.stored):
             chosen = self.summary["recommended"]
             folder, reason = self.folder / "runs" / chosen["run"], chosen["reason"]
         return Recommended(read_run(folder), reason)
@@ -73,7 +73,7 @@ class StudyResult:
 
         For people, before the variation's name: "Recommended".
         """
-        with _reading(self.stored):
+        with reading(self.stored):
             return _VERDICTS[self.summary["recommended"]["standing"]]
 
     @property
@@ -83,7 +83,7 @@ class StudyResult:
         Where some of them are copies of training images, it is told of the others; where there are
         more seeds than its own, their mean stands beside.
         """
-        with _reading(self.stored):
+        with reading(self.stored):
             return self._tested()
 
     def _tested(self) -> str:
@@ -110,14 +110,14 @@ class StudyResult:
             InputError: another file of a study, a run or a model is there.
             StorageError: it cannot be written, or the summary was edited.
         """
-        with _reading(self.stored):
+        with reading(self.stored):
             page = render(self.summary)
         write_page(page, Path(path))
         return Path(path)
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope run --json` prints."""
-        with _reading(self.stored):
+        with reading(self.stored):
             return {
                 "study": self.summary["study"]["name"],
                 "data": self.summary["data"]["name"],
@@ -129,7 +129,7 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """The recommendation and its reason, in a notebook."""
-        with _reading(self.stored):
+        with reading(self.stored):
             chosen = self.summary["recommended"]
             return (
                 f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>, "
@@ -164,17 +164,23 @@ def read_study(folder: Path) -> StudyResult:
             f"{path} is damaged: it lacks {', '.join(missing)}. Run the study again to have it "
             "written anew; its finished runs are kept."
         )
-    with _reading(path):
+    with reading(path):
         return StudyResult(folder.resolve(), upgraded(summary), stored=path)
 
 
 @contextmanager
-def _reading(stored: Path | None) -> Iterator[None]:
+def reading(stored: Path | None) -> Iterator[None]:
     """Within it, what a summary that was read back lacks is its fault, and not the reader's.
 
     Its parts are nested too deeply to be asked for one by one, and whatever is not as expected
     shows where it is used, as an error of any type; it is kept as the cause. The fault of a summary
     that was just made is a bug, and raised as it is.
+
+    Args:
+        stored: the file that the summary was read back from; None where it was just made.
+
+    Raises:
+        StorageError: something was not as expected.
     """
     try:
         yield

@@ -50,6 +50,16 @@ def test_the_interval_covers_the_true_difference_about_95_times_in_100():
     assert 930 <= hits <= 975
 
 
+def test_an_interval_of_one_of_several_pairs_is_wider():
+    first, second = np.arange(200) < 150, np.arange(200) >= 20
+    test = mcnemar(first, second)
+    assert test.interval_of_one_of(1) == test.interval
+    (low, high), (wide, wider) = test.interval, test.interval_of_one_of(6)
+    # 5% over six pairs leave 0.4167% at either end: z is 2.6383.
+    assert (wider - wide) / (high - low) == pytest.approx(2.6383 / 1.95996, rel=1e-4)
+    assert wide + wider == pytest.approx(low + high)
+
+
 def test_holm_by_hand():
     # ascending 0.01, 0.03, 0.04 times 3, 2, 1; never below the one before
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])

@@ -23,7 +23,7 @@ def first_version(summary):
     old = copy.deepcopy(summary)
     for key in ("findings", "suggestions", "improvements"):
         del old[key]
-    for key in ("left_out", "validation_came_with_data", "run_in"):
+    for key in ("left_out", "validation_came_with_data", "test_came_with_data", "run_in"):
         del old["study"][key]
     for key in ("gone", "of_test"):
         del old["data"]["review"][key]
@@ -48,6 +48,7 @@ def test_what_a_summary_of_the_first_version_lacks_is_filled_in(summary):
         for run in one["runs"]:
             run["guesses"] = False
     found = upgraded(first_version(summary))
+    summary["study"]["test_came_with_data"] = None
     assert found["study"] == summary["study"]
     assert found["recommended"] == summary["recommended"]
     assert found["variations"][0]["recipe"] == summary["variations"][0]["recipe"]
@@ -74,6 +75,36 @@ def test_earlier_words_for_where_a_model_stands_are_understood(summary, words, s
     found = upgraded(summary)["recommended"]
     assert found["standing"] == standing
     assert not {"diverged", "guesses"} & set(found)
+
+
+def test_verdicts_on_steps_that_were_not_adjusted_are_adjusted(summary):
+    def step(variation, start, p_value, gain=0.02):
+        return {
+            **{"variation": variation, "from": start, "val_gain": gain, "p_value": p_value},
+            "verdict": "better",
+        }
+
+    row = {"first": "a", "second": "b", "p_value": 0.02, "adjusted_p_value": 0.04}
+    summary["comparisons"] |= {"pairs": 6, "validation": [row]}
+    summary["improvements"] = [
+        step("b", "a", 0.02, -0.02),
+        step("c", "b", 0.02),
+        step("c", "b", 0.008),
+    ]
+    found = upgraded(summary)["improvements"]
+    assert [one["verdict"] for one in found] == ["worse", "cannot be told apart", "better"]
+    assert [one["adjusted_p_value"] for one in found] == pytest.approx([0.04, 0.12, 0.048])
+
+
+def test_intervals_over_seeds_of_no_width_are_none(summary):
+    """Of seeds that were all alike an earlier version told one."""
+    test = summary["variations"][0]["test"]
+    test["seed_interval"] = summary["recommended"]["seed_interval"] = [0.9, 0.9]
+    found = upgraded(summary)
+    assert found["recommended"]["seed_interval"] is None
+    assert found["variations"][0]["test"]["seed_interval"] is None
+    summary["recommended"]["seed_interval"] = [0.89, 0.91]
+    assert upgraded(summary)["recommended"]["seed_interval"] == [0.89, 0.91]
 
 
 def test_leaks_without_what_can_be_expected_have_none(summary):

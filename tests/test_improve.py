@@ -112,11 +112,62 @@ def test_what_a_step_has_brought_is_a_paired_test_on_the_validation_images(impro
     ]
     expected = binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0
     assert step["p_value"] == pytest.approx(expected)
-    told = ("better" if step["val_gain"] > 0 else "worse") if expected <= 0.05 else None
-    assert step["verdict"] == (told or "cannot be told apart")
     new, old = (variations(result)[step[key]] for key in ("variation", "from"))
     assert step["mean_val_gain"] == new["validation"]["accuracy"] - old["validation"]["accuracy"]
     assert step["test_gain"] == (new["runs"][0]["test_accuracy"] - old["runs"][0]["test_accuracy"])
+
+
+def test_a_step_has_one_verdict_with_the_comparison_of_the_same_models(improved):
+    result, _ = improved
+    steps = {
+        frozenset((one["variation"], one["from"])): one for one in result.summary["improvements"]
+    }
+    rows = result.summary["comparisons"]
+    known = [row for row in rows["validation"] + rows["one_key"]]
+    shared = [
+        (steps[pair], row)
+        for row in known
+        if (pair := frozenset((row["first"], row["second"]))) in steps
+    ]
+    assert shared
+    for step, row in shared:
+        assert step["p_value"] == row["p_value"]
+        assert step["adjusted_p_value"] == row["adjusted_p_value"]
+        same = row["first"] == step["variation"]
+        turned = {"better": "worse", "worse": "better"}.get(row["verdict"], row["verdict"])
+        assert step["verdict"] == (row["verdict"] if same else turned)
+
+
+def test_a_verdict_on_a_step_is_adjusted_over_all_pairs_of_the_study(improved, monkeypatch):
+    """One of six pairs of models: of ten images that differ, nine to one tell nothing."""
+    result, _ = improved
+    step, images = result.summary["improvements"][0], 200
+    new, old = np.zeros(images, bool), np.zeros(images, bool)
+    new[:9] = True
+    old[9] = True
+
+    def right(_, run):
+        name = run.rpartition("-seed")[0]
+        return new if name == step["variation"] else old if name == step["from"] else new | old
+
+    monkeypatch.setattr(module, "_right", right)
+    judged = module._judged(result, [step])[0]
+    assert judged["p_value"] < 0.05 < judged["adjusted_p_value"]
+    assert judged["verdict"] == "cannot be told apart"
+
+
+def test_a_summary_that_was_edited_is_not_improved(folder, world):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    del summary["variations"][0]["runs"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(StorageError, match="does not hold what this version reads"):
+        improve(folder, data=world)
+    del summary["study"]["validation"]
+    summary["variations"][0]["runs"] = []
+    path.write_text(json.dumps(summary))
+    with pytest.raises(StorageError, match="KeyError: 'validation'"):
+        improve(folder, data=world)
 
 
 def test_the_folder_holds_what_is_returned(improved):

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from tinyscope.errors import DataError
-from tinyscope.evaluation.intervals import student, wilson
+from tinyscope.evaluation.intervals import mean_of_differences, student, wilson
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (81, 263), (9140, 10_000), (1, 1)])
@@ -40,6 +40,22 @@ def test_student_by_hand_with_three_seeds():
 
 def test_one_seed_has_no_interval_over_seeds():
     assert student([0.9]) is None
+
+
+def test_seeds_that_are_all_alike_have_no_interval_of_no_width():
+    # Two trainings with 27 of 30 right do not tell that every training would have 27 right.
+    assert student([0.9, 0.9]) is None
+    assert student([0.1 + 0.2] * 3) is None
+    assert student([0.9, 0.9, 0.9 + 1e-4]) is not None
+
+
+def test_the_mean_of_differences_agrees_with_scipys_paired_test():
+    ours, theirs = [0.91, 0.9, 0.93], [0.9, 0.91, 0.89]
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    expected = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    assert mean_of_differences(differences) == pytest.approx((expected.low, expected.high))
+    assert mean_of_differences([0.01]) is None
+    assert mean_of_differences([0.01, 0.01]) is None
 
 
 def test_more_right_than_there_are_images_is_refused():

@@ -76,6 +76,13 @@ def test_the_recommended_model_stands_among_them_with_its_condition():
     }
 
 
+def test_seeds_that_are_all_alike_have_the_interval_over_images_of_one():
+    found = summary_of("cifar10", CIFAR10, seed_interval=None)
+    found["recommended"]["seeds"] = [0, 1]
+    (ours,) = [row for row in ranked(found) if row["ours"]]
+    assert "89.40–90.60%: 95% over images, lowest seed; learnt" in ours["condition"]
+
+
 def test_what_was_refitted_learnt_from_the_validation_images_too():
     (ours,) = [row for row in ranked(summary_of("cifar10", CIFAR10, refit=True)) if row["ours"]]
     assert ours["condition"].endswith("learnt from 50,000 images")

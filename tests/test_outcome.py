@@ -8,7 +8,7 @@ from page_world import small_summary
 from tinyscope import cli
 from tinyscope.errors import StorageError
 from tinyscope.report.summary import PARTS
-from tinyscope.sweep.outcome import read_study
+from tinyscope.sweep.outcome import StudyResult, read_study
 
 
 @pytest.fixture
@@ -55,6 +55,76 @@ def test_a_summary_that_lacks_parts_names_them_with_the_remedy(tmp_path, summary
         "written anew; its finished runs are kept."
     )
     assert "it lacks format, tinyscope, created, study," in refusal(stored(folder, {}))
+
+
+def without_block(summary):
+    del summary["variations"][0]["test"]
+
+
+def of_another_type(summary):
+    summary["variations"] = {"base": 1}
+
+
+def of_no_machine(summary):
+    summary["environments"] = []
+
+
+def without_a_figure(summary):
+    del summary["recommended"]["lowest_seed_accuracy"]
+
+
+def of_another_recommendation(summary):
+    summary["recommended"]["variation"] = "gone"
+
+
+def of_words(summary):
+    summary["data"]["class_names"] = None
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    "edited",
+    [
+        without_block,
+        of_another_type,
+        of_no_machine,
+        without_a_figure,
+        of_another_recommendation,
+        of_words,
+    ],
+)
+def test_a_summary_that_was_edited_is_one_line_and_leaves_the_page_as_it_was(
+    tmp_path, summary, tinyscope, edited
+):
+    edited(summary)
+    folder = stored(tmp_path / "s", summary)
+    (folder / "report.html").write_text("before")
+    status, _, told = tinyscope("report", folder)
+    assert status == 2
+    assert told.startswith(
+        f"Error: {folder / 'summary.json'} does not hold what this version reads ("
+    )
+    assert told.endswith(
+        "): it was edited, or written by another version. Run the study again to have it written "
+        "anew; its finished runs are kept.\n"
+    )
+    assert len(told.splitlines()) == 1
+    assert (folder / "report.html").read_text() == "before"
+
+
+def test_what_is_read_of_an_edited_summary_later_is_told_in_the_same_way(tmp_path, summary):
+    del summary["variations"][0]["test"]["images"], summary["recommended"]["run"]
+    found = read_study(stored(tmp_path / "s", summary))
+    for read in ("tested", "recommended"):
+        with pytest.raises(StorageError, match="does not hold what this version reads"):
+            getattr(found, read)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_fault_of_a_summary_that_was_just_made_is_no_matter_of_storage(tmp_path, summary):
+    del summary["variations"][0]["test"]
+    with pytest.raises(KeyError):
+        StudyResult(tmp_path, summary).report(tmp_path / "page.html")
 
 
 def test_the_parts_that_are_asked_for_are_those_that_every_summary_has(summary):

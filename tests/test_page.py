@@ -131,6 +131,27 @@ def test_without_validation_nothing_is_recommended(tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_trainings_that_are_all_alike_have_no_spread_and_are_not_called_one(tmp_path):
+    found = summary_of(tmp_path, ("ant", "bee"), variations={}, seeds=(0, 1))
+    found["recommended"]["seed_interval"] = found["variations"][0]["test"]["seed_interval"] = None
+    words = " ".join(Page(page.render(found)).text.split())
+    assert "of the same accuracy: how far trainings spread is not known" in words
+    assert "all seeds alike" in words
+    assert "one seed" not in words
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_intervals_are_said_to_be_where_the_accuracy_on_all_images_and_seeds_lies(tmp_path):
+    words = " ".join(Page(page.render(small_summary(tmp_path))).text.split())
+    assert (
+        "95% over images (Wilson): where the accuracy of one trained model on all images of this "
+        "kind lies. 95% over seeds (Student): where the mean over all seeds lies, on these test "
+        "images. The figure of a single further draw of images, or of a single further training, "
+        "falls outside more often than in one case of twenty."
+    ) in words
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_time_to_train_is_told_with_what_trained_it_and_what_came_before(tmp_path):
     study = make_study(variations={"longer": {"start_from": "base"}}, seeds=(0,))
     splits = make_splits(("ant", "bee"))

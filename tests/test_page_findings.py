@@ -48,6 +48,8 @@ STEP = {
     "changes": {"label_smoothing": 0.1},
     "val_gain": 0.0123,
     "interval": [0.004, 0.0206],
+    "p_value": 0.004,
+    "adjusted_p_value": 0.012,
     "verdict": "better",
     "test_gain": -0.001,
 }
@@ -58,6 +60,7 @@ def full(tmp_path_factory):
     """A page with findings, suggestions and improvements."""
     summary = summary_of(tmp_path_factory.mktemp("runs"), ("a", "b"), variations={}, seeds=(0,))
     later = {
+        "comparisons": summary["comparisons"] | {"pairs": 3},
         "findings": FINDINGS,
         "suggestions": [SUGGESTION, SUGGESTION | {"rank": 2, "title": "Another", "cost": None}],
         "improvements": [STEP, STEP | {"variation": "improved-2", "test_gain": None}],
@@ -76,6 +79,8 @@ def test_findings_come_first_and_what_is_clear_is_folded_away(full):
     assert "2 more<b>4</b>: Evidence 4." in told
     assert "not applicable because there is no history" in told
     assert "worth mending" in told
+    assert "never at what its models answer to the test images" in told
+    assert "TS112 compares them with what a recipe that comes along reached on CIFAR-10’s" in told
 
 
 def test_suggestions_are_ranked_with_their_recipe_keys_and_the_command(full):
@@ -93,6 +98,8 @@ def test_what_each_step_brought_is_told_with_its_interval(full):
         "improved-1from baseSmooth the labelslabel_smoothing = 0.1+1.23+0.40 to +2.06better−0.10"
     ) in told
     assert "+0.40 to +2.06better–" in told  # no test figure of the second
+    assert "p adjusted (Holm) over all 3 pairs of models" in told
+    assert "interval of the difference is of each pair alone" in told
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from inspection_world import make_inspection
 from page_reader import Page, faults_of_a_page
-from page_world import small_summary, summary_of, words_of
+from page_world import section_of, small_summary, summary_of, words_of
 from study_world import make_run, make_splits, make_study
 
 from tinyscope.data.review import ReviewCounts
@@ -63,7 +63,7 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"{looked_at['recommended']['variation']} is right in "
         f"{percent(chosen['leaks']['accuracy'])}, on the other test images in "
         f"{percent(chosen['leaks']['accuracy_without'], 2)}, on all in "
-        f"{percent(chosen['accuracy'], 2)}."
+        f"{percent(chosen['accuracy'], 2)} (means over 2 seeds)."
     ) in words
     shipped = chosen["leaks"]
     assert (
@@ -85,6 +85,15 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
         f"too high. Without them it is {percent(leaks['accuracy_without'], 2)} for “base” (with "
         f"them {percent(base['accuracy'], 2)}), "
     )
+    assert limit.endswith("%), means over seeds.")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_figures_without_leaked_images_are_called_means_only_where_there_are_several_seeds(
+    tmp_path,
+):
+    one_seed = summary_of(tmp_path, ("ant", "bee"), leaks=3, variations=ONE, seeds=(0,))
+    assert "means over" not in words_of(one_seed)
 
 
 def test_what_can_be_expected_of_the_shipped_model_leaves_leaked_images_out(tmp_path):
@@ -125,9 +134,21 @@ def test_a_summary_without_the_interval_of_images_that_leaked_none_expects_nothi
     for one in found["variations"]:
         leaks = {"images": 8, "accuracy": 0.9, "accuracy_without": 0.8}
         one["test"]["leaks"] = leaks
+    answer = section_of(page.render(found), "answer")
+    assert "8 of which have copies among the training images." in answer
+    assert "on all images of this kind" not in answer
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_where_the_test_split_was_cut_here_copies_are_said_to_be_on_one_side(tmp_path):
+    found = summary_of(tmp_path, ("ant", "bee"), came=False, variations={}, seeds=(0,))
     words = words_of(found)
-    assert "8 of which have copies among the training images." in words
-    assert "on all images of this kind" not in words
+    assert "copies of an image that were found stayed on one side." in words
+    assert "not looked for" not in words
+    found["study"]["validation_came_with_data"] = True
+    assert "Whether copies of the validation images, which came with the data," in words_of(found)
+    del found["study"]["test_came_with_data"]  # an earlier version did not write it
+    assert "does not tell whether copies of training images are among" in words_of(found)
 
 
 def test_where_the_test_split_was_cut_here_finding_no_leak_is_no_limit(tmp_path):

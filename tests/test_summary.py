@@ -69,8 +69,7 @@ def test_the_recommendation_is_the_lowest_seed_of_the_best_validation_mean(summa
     assert recommended["variation"] == "resnet"
     assert recommended["run"] == "resnet-0"
     assert recommended["cannot_be_told_apart_from"] == []
-    f1 = [row["f1"] for row in recommended["weakest_classes"]]
-    assert f1 == sorted(f1)
+    assert recommended["weakest_classes"] == []  # what its classes differ by, chance explains
 
 
 def test_the_test_split_never_changes_the_recommendation(tmp_path):
@@ -221,17 +220,6 @@ def test_what_differs_in_one_key_began_alike(tmp_path):
     found = summary_of(tmp_path, study=study, accuracies={"base": 0.6, "longer": 0.7, "moved": 0.7})
     pairs = [(row["first"], row["second"]) for row in found["comparisons"]["one_key"]]
     assert pairs == [("base", "moved")]
-
-
-@pytest.mark.parametrize(("classes", "named"), [(2, 1), (3, 1), (4, 2), (5, 2), (7, 3)])
-def test_no_class_is_among_the_weakest_and_the_strongest(tmp_path, classes, named):
-    splits = make_splits(tuple(f"class {k}" for k in range(classes)), per_class=(12, 40, 50))
-    best = summary_of(tmp_path, splits=splits)["recommended"]
-    weakest, strongest = (
-        {row["class"] for row in best[key]} for key in ("weakest_classes", "strongest_classes")
-    )
-    assert len(weakest) == len(strongest) == named
-    assert not weakest & strongest
 
 
 def test_top_five_is_there_for_more_than_ten_classes(tmp_path):

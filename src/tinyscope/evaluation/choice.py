@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tinyscope.evaluation.comparison import Comparison, against, compare_all
+from tinyscope.evaluation.intervals import mean_of_differences
 
 TOLERANCE = 0.02
 """Of validation accuracy: what a smaller variation may surely be behind and be a fair choice."""
@@ -287,13 +288,18 @@ def _smaller(
     """What a smaller variation costs that cannot be told apart; one that costs little first.
 
     That no difference was found does not say that there is none: with few images, none is found
-    where there is a large one.
+    where there is a large one. Of a single seed, or of seeds that are all as far apart, only the
+    two models themselves are judged.
     """
     tests = {one.second: one.test for one in comparisons}
+    variations = len(comparisons) + 1
+    pairs = variations * (variations - 1) // 2  # that the verdicts are adjusted over
 
     def at_most(one: Candidate) -> float:
         """What it may be behind, in accuracy."""
-        return max(_mean(best) - _mean(one), tests[one.variation].interval[1])
+        ends = [_mean(best) - _mean(one), tests[one.variation].interval_of_one_of(pairs)[1]]
+        over_seeds = mean_of_differences(_behind(best, one))
+        return max(ends if over_seeds is None else [*ends, over_seeds[1]])
 
     smaller = [
         one for one in level if one.parameters < best.parameters and _unsound(one) == _unsound(best)
@@ -301,20 +307,38 @@ def _smaller(
     if not smaller:
         return []
     small = min(smaller, key=lambda one: (at_most(one) > TOLERANCE, one.parameters))
-    test = tests[small.variation]
-    low, high = (_points(end) for end in test.interval)
-    seed = f"with {_seeds(best.seeds[:1])} (95% interval {low} to {high})"
+    test, over_seeds = tests[small.variation], mean_of_differences(_behind(best, small))
+    adjusted = f", adjusted over {pairs} pairs" if pairs > 1 else ""
+    interval = _range(test.interval_of_one_of(pairs))
+    seed = f"with {_seeds(best.seeds[:1])} (95% interval {interval}{adjusted})"
     behind = f"{_points(_mean(best) - _mean(small))} points behind"
     if len(best.seeds) > 1:
-        behind += f" on average, {_points(test.difference)}"
+        spread = "" if over_seeds is None else f" (95% over seeds {_range(over_seeds)})"
+        behind += f" on average{spread}, {_points(test.difference)}"
     limit = f"{100 * TOLERANCE:g} points"
-    so = f"at most {limit}, a fair choice where size matters"
+    ships = "" if over_seeds else "between the two models that would ship "
+    so = f"{ships}at most {limit}, a fair choice where size matters"
     if at_most(small) > TOLERANCE:
         so = f"it may cost more than {limit}"
     return [
         f"{_quoted(small)} is smaller ({small.parameters:,} parameters against "
         f"{best.parameters:,}) and {behind} {seed}: {so}."
     ]
+
+
+def _behind(best: Candidate, other: Candidate) -> list[float]:
+    """What the other is behind with each seed that both were trained with."""
+    theirs = dict(zip(other.seeds, other.accuracies, strict=True))
+    # Rounded, so that equal differences are equal.
+    return [
+        round(accuracy - theirs[seed], 12)
+        for seed, accuracy in zip(best.seeds, best.accuracies, strict=True)
+        if seed in theirs
+    ]
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{_points(interval[0])} to {_points(interval[1])}"
 
 
 def _points(difference: float) -> str:

@@ -28,6 +28,16 @@ class PairedTest(NamedTuple):
     p_value: float
     """How often two equally good models would differ at least this much, in [0, 1]."""
 
+    def interval_of_one_of(self, pairs: int) -> tuple[float, float]:
+        """The interval that, as one of so many, holds its difference with all others in 95%.
+
+        Bonferroni's: as wide as Holm's adjustment is strict with the smallest p-value.
+        """
+        from scipy.special import ndtri
+
+        z = Z95 if pairs == 1 else -float(ndtri(LEVEL / (2 * pairs)))
+        return _interval(self.only_first, self.only_second, self.images, z)
+
 
 class Comparison(NamedTuple):
     """A paired test as one of several in a study."""
@@ -86,16 +96,21 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> PairedTest:
     differing = only_first + only_second
     tail = float(bdtr(min(only_first, only_second), differing, 0.5)) if differing else 1.0
 
-    a, b = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
-    half = Z95 * math.sqrt((a + b - (a - b) ** 2) / (n + 2))
     return PairedTest(
         images=n,
         only_first=only_first,
         only_second=only_second,
         difference=(only_first - only_second) / n,
-        interval=(max(-1.0, a - b - half), min(1.0, a - b + half)),
+        interval=_interval(only_first, only_second, n, Z95),
         p_value=min(1.0, 2 * tail),
     )
+
+
+def _interval(only_first: int, only_second: int, n: int, z: float) -> tuple[float, float]:
+    """Bonett and Price's interval of the difference, for a two-sided point of the normal curve."""
+    a, b = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    half = z * math.sqrt((a + b - (a - b) ** 2) / (n + 2))
+    return max(-1.0, a - b - half), min(1.0, a - b + half)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

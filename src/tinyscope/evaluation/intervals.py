@@ -19,7 +19,8 @@ class Interval(NamedTuple):
 def wilson(correct: int, n: int) -> Interval:
     """Where the accuracy on all images of this kind lies, judged from n of them.
 
-    It says how much another draw of test images would change the figure of one trained model.
+    Of one trained model. The figure of another draw of n images falls outside more often than in
+    one of twenty cases, because it errs on its own account.
 
     Args:
         correct: images classified rightly, in 0 … n.
@@ -40,19 +41,31 @@ def wilson(correct: int, n: int) -> Interval:
 
 
 def student(accuracies: Sequence[float]) -> Interval | None:
-    """Where the mean accuracy over all seeds lies, judged from some; None with a single seed.
+    """Where the mean accuracy over all seeds lies, judged from some, on the same images.
 
-    It says how much another training would change the figure, on the same images.
+    The figure of a single further training falls outside more often than in one of twenty cases.
+    None with a single seed, and where all are alike: on few images that happens by chance, and does
+    not say that trainings do not differ.
 
     Args:
         accuracies: one share in [0, 1] for each seed.
     """
+    found = mean_of_differences(accuracies)
+    return None if found is None else Interval(max(0.0, found[0]), min(1.0, found[1]))
+
+
+def mean_of_differences(differences: Sequence[float]) -> tuple[float, float] | None:
+    """Where the mean of a difference over all seeds lies (Student); None as of `student`.
+
+    Args:
+        differences: one for each seed, between two models of this seed.
+    """
     from scipy.special import stdtrit
 
-    seeds = len(accuracies)
-    if seeds < 2:
+    seeds = len(differences)
+    if len(set(differences)) < 2:
         return None
-    mean = math.fsum(accuracies) / seeds
-    variance = math.fsum((value - mean) ** 2 for value in accuracies) / (seeds - 1)
+    mean = math.fsum(differences) / seeds
+    variance = math.fsum((value - mean) ** 2 for value in differences) / (seeds - 1)
     half = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(variance / seeds)
-    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+    return mean - half, mean + half

@@ -8,7 +8,7 @@ import numpy as np
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.exploration import sample_rows
 from tinyscope.report.contact_sheet import Entry
-from tinyscope.report.pictures import Album, data_uri
+from tinyscope.report.pictures import Album, data_uri, spread
 
 FINDING = 24
 """Pictured items of a finding."""
@@ -17,7 +17,9 @@ _OTHERS = 2  # images that are shown beside one that copies them
 
 
 def samples(splits: Splits, means: np.ndarray, album: Album) -> dict[str, Any]:
-    """The first images of every class, some in even steps, some at random, and class means.
+    """The first images of classes, some images in even steps, some at random, and class means.
+
+    Classes are all, or `report.pictures.SHOWN_CLASSES` that are spread evenly where there are more.
 
     Args:
         splits: the images; of the training split are those shown.
@@ -26,11 +28,12 @@ def samples(splits: Splits, means: np.ndarray, album: Album) -> dict[str, Any]:
     """
     train = splits.train
     rows = sample_rows(train)
-    album.pictures |= {f"mean/{k}": data_uri(mean) for k, mean in enumerate(means)}
+    classes = [(k, train.class_names[k]) for k in spread(len(train.class_names))]
+    album.pictures |= {f"mean/{k}": data_uri(means[k]) for k, _ in classes}
     return {
         "by_class": [
-            {"class": name, "pictures": [album.place(train, row) for row in first]}
-            for name, first in rows["first"].items()
+            {"class": name, "pictures": [album.place(train, row) for row in rows["first"][name]]}
+            for _, name in classes
         ],
         "every_nth": {
             "n": rows["every"]["step"],
@@ -40,9 +43,7 @@ def samples(splits: Splits, means: np.ndarray, album: Album) -> dict[str, Any]:
             "seed": rows["random"]["seed"],
             "pictures": [_pictured(train, row, album) for row in rows["random"]["rows"]],
         },
-        "means": [
-            {"class": name, "picture": f"mean/{k}"} for k, name in enumerate(train.class_names)
-        ],
+        "means": [{"class": name, "picture": f"mean/{k}"} for k, name in classes],
     }
 
 

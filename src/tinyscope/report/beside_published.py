@@ -15,6 +15,7 @@ from tinyscope.report.templating import (
     percent,
     points,
 )
+from tinyscope.report.told_apart import position
 from tinyscope.report.whole_cost import WholeCost
 
 LARGEST = 10
@@ -71,9 +72,10 @@ def figure_rows(variation: Mapping[str, Any]) -> list[dict[str, str]]:
 
     Returns:
         Dictionaries with "title", "published", "measured" ("–" where it was not), "interval" (95%,
-        of the measured figure) and "interval_of" (what it is over), both empty without one,
-        "difference" (measured less published), "verdict" (of the test accuracy: where the interval
-        lies) and "condition" (what the measured figure is of, or why there is none).
+        of the measured figure) and "interval_of" (what it is over), both empty but for accuracies,
+        "difference" (measured less published), "verdict" (of the test accuracy: "above" or "below"
+        only where no interval holds the published one) and "condition" (what the measured figure is
+        of, or why there is none).
     """
     rows = []
     blank = dict.fromkeys(("interval", "interval_of", "verdict", "condition"), "")
@@ -85,14 +87,14 @@ def figure_rows(variation: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _of_split(
     variation: Mapping[str, Any], key: str
-) -> tuple[Mapping[str, Any] | None, str, str, Sequence[float] | None]:
+) -> tuple[Mapping[str, Any] | None, str, str, Sequence[float]]:
     """The split's block, what it is, the words for its interval, and that interval."""
-    name, seeds = "test" if key.startswith("test") else "validation", len(variation["seeds"])
+    name = "test" if key.startswith("test") else "validation"
     block = variation[name]
     if block is None:
-        return None, "the study keeps no validation images", "", None
+        return None, "the study keeps no validation images", "", ()
     condition = f"{name} split, {counted(block['images'], 'image')}, {_seeds(variation)}"
-    if seeds > 1:
+    if block["seed_interval"] is not None:
         return block, condition, "95% over seeds", block["seed_interval"]
     return block, condition, "95% over images", block["image_interval"]
 
@@ -107,18 +109,20 @@ def _accuracy(variation: Mapping[str, Any], key: str, figure: float) -> dict[str
     if block is None:
         return _unmeasured(as_published(figure), condition)
     verdict = ""
-    if interval is not None and key == "test_accuracy":
+    if key == "test_accuracy":
         low, high = interval
-        verdict = "the published one is within the measured interval"
-        if figure < low:
-            verdict = "the measured one is above"
-        elif figure > high:
-            verdict = "the measured one is below"
+        verdict = {
+            "above": "the measured one is above",
+            "below": "the measured one is below",
+            "level": "the published one is within the measured interval"
+            if low <= figure <= high
+            else "the choice of test images alone explains the difference",
+        }[position(block, [(figure, figure)])]
     return {
         "published": as_published(figure),
         "measured": percent(block["accuracy"], 2),
-        "interval": "" if interval is None else between(interval, 2),
-        "interval_of": kind if interval is not None else "",
+        "interval": between(interval, 2),
+        "interval_of": kind,
         "difference": f"{points(block['accuracy'] - figure)} points",
         "verdict": verdict,
         "condition": condition,

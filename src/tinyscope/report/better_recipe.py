@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyscope.report.beside_published import ratio
+from tinyscope.report.told_apart import position, spans
 from tinyscope.report.whole_cost import ancestors
 
 
@@ -22,8 +23,9 @@ def better_recipe(variations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
         "ours", each with "name", "model", "parameters", "accuracy" on the test images (mean over
         seeds), "interval", "seconds", and "after": variations whose weights it goes on from and
         whose seconds are counted in; "gain" over the published figure, "gain_here" over its network
-        trained here (both in test accuracy), "time" in words, "faster" and "better". None where
-        there are no two to compare.
+        trained here (both in test accuracy), "against_published" and "against_here": whether ours
+        is above or below by more than 95% intervals hold, else level (`told_apart.position`);
+        "time" in words, "faster", and "better": above both. None where there are no two to compare.
     """
     figures = {
         one["name"]: one["published"]["figures"]["test_accuracy"]
@@ -46,8 +48,10 @@ def better_recipe(variations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
     ]
     if not smaller:
         return None
-    theirs = _account(by_name[best], by_name)
-    ours = _account(max(smaller, key=lambda one: one["validation"]["accuracy"]), by_name)
+    chosen = max(smaller, key=lambda one: one["validation"]["accuracy"])
+    theirs, ours = _account(by_name[best], by_name), _account(chosen, by_name)
+    against_published = position(chosen["test"], [(figures[best], figures[best])])
+    against_here = position(chosen["test"], spans(by_name[best]["test"]))
     return {
         "published": figures[best],
         **{
@@ -59,7 +63,9 @@ def better_recipe(variations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
         "gain_here": ours["accuracy"] - theirs["accuracy"],
         "time": ratio(theirs["seconds"], ours["seconds"]),
         "faster": ours["seconds"] < theirs["seconds"],
-        "better": ours["accuracy"] > max(figures[best], theirs["accuracy"]),
+        "against_published": against_published,
+        "against_here": against_here,
+        "better": against_published == against_here == "above",
     }
 
 
@@ -67,13 +73,12 @@ def _account(
     variation: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     test, before = variation["test"], ancestors(variation, by_name)
-    several = len(variation["seeds"]) > 1
     return {
         "name": variation["name"],
         "model": variation["model"],
         "parameters": variation["parameters"],
         "accuracy": test["accuracy"],
-        "interval": test["seed_interval"] if several else test["image_interval"],
+        "interval": test["seed_interval"] or test["image_interval"],
         "seconds": sum(one["train_seconds"] for one in [variation, *before]),
         "after": [one["name"] for one in before],
     }

@@ -114,7 +114,8 @@ def ranked(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not known:
         return []
     splits = {split["split"]: split["images"] for split in data["splits"]}
-    interval, kind = chosen["image_interval"], "over images, one seed"
+    which = "one seed" if len(chosen["seeds"]) == 1 else "lowest seed"
+    interval, kind = chosen["image_interval"], f"over images, {which}"
     if chosen["seed_interval"] is not None:
         interval, kind = chosen["seed_interval"], f"over {len(chosen['seeds'])} seeds"
     low, high = interval

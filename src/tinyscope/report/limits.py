@@ -39,7 +39,11 @@ def limits(
         "Labels were taken as they are. A wrong label among the test images counts as a mistake of "
         "the model, or hides one.",
     ]
-    found += _on_leaks(variations, test_came_with_data=test_came_with_data)
+    found += _on_leaks(
+        variations,
+        several_seeds=len(study["seeds"]) > 1,
+        test_came_with_data=test_came_with_data,
+    )
     if left_out := data["found"] - data["used"]:
         found.append(
             f"{left_out:,} of {data['found']:,} images could not be used and are in no figure; if "
@@ -108,7 +112,7 @@ def limits(
     if any(variation["published"] is not None for variation in variations):
         found.append(
             "Published figures were measured by others, on their splits and machines, mostly once. "
-            "“Above”, “below” and “within” say where the measured interval lies, and not what "
+            "“Above” and “below” say where the measured intervals lie, and not what "
             "another training of the published method would have given."
         )
     return found
@@ -149,7 +153,9 @@ def _on_known_images(class_names: list[str], variations: list[dict[str, Any]]) -
     ]
 
 
-def _on_leaks(variations: list[dict[str, Any]], *, test_came_with_data: bool) -> list[str]:
+def _on_leaks(
+    variations: list[dict[str, Any]], *, several_seeds: bool, test_came_with_data: bool
+) -> list[str]:
     """What copies of training images among the test images do to the figures, if anything."""
     leaks = {one["name"]: one["test"]["leaks"] for one in variations}
     known = next(iter(leaks.values()))
@@ -177,7 +183,8 @@ def _on_leaks(variations: list[dict[str, Any]], *, test_came_with_data: bool) ->
         f"(with them {100 * one['test']['accuracy']:.2f}%)"
         for one in variations[:_TOLD]
     ]
-    rest = "; the others are in the table of models" if len(variations) > _TOLD else ""
+    rest = ", means over seeds" if several_seeds else ""
+    rest += "; the others are in the table of models" if len(variations) > _TOLD else ""
     return [
         f"{images:,} of {all_images:,} test images {has} among the training images, so the test "
         f"accuracy can be too high. Without them it is {', '.join(told)}{rest}."

@@ -38,18 +38,23 @@ def render(summary: Mapping[str, Any]) -> str:
 
 
 def write_report(summary: Mapping[str, Any], path: Path) -> None:
-    """Writes the page to `path`, whole or not at all.
+    """Writes the page of a summary to `path`, whole or not at all.
 
     Raises:
         InputError: another file of a study, a run or a model is there.
         StorageError: the file cannot be written.
     """
+    write_page(render(summary), path)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Writes a page that was rendered; see `write_report`."""
     if is_kept(path) and Path(os.path.realpath(path)).name != "report.html":
         raise InputError(
             f"{path} keeps a part of a study or model; the page would replace it. Give it another "
             "name."
         )
-    write_text(path, render(summary))
+    write_text(path, page)
 
 
 def _context(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,17 @@ import numpy as np
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.data.decoding import resized
 
+SHOWN_CLASSES = 100
+"""Classes of which a page shows images at most: of thousands, they would weigh 100 MB."""
+
+
+def spread(count: int, most: int = SHOWN_CLASSES) -> list[int]:
+    """At most so many of the numbers 0 to count - 1, evenly spread from the first to the last."""
+    places: list[int] = (
+        np.unique(np.linspace(0, count - 1, min(count, most)).round()).astype(int).tolist()
+    )
+    return places
+
 
 def data_uri(image: np.ndarray) -> str:
     """The image as `data:image/png;base64,…`, pixel for pixel; a page may enlarge it.

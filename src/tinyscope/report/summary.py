@@ -17,11 +17,12 @@ from tinyscope.errors import DataError
 from tinyscope.evaluation.choice import Candidate, Choice, choose
 from tinyscope.evaluation.comparison import LEVEL, Comparison, against, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
+from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.study import Study
 from tinyscope.report.beside_published import published_block
 from tinyscope.report.leaks import leaked_test_rows
 from tinyscope.report.limits import limits
-from tinyscope.report.pictures import Album
+from tinyscope.report.pictures import Album, spread
 from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import DIVERGED, Run
 
@@ -127,6 +128,7 @@ def summarise(
         "run_in": run_in,
         "left_out": list(study.left_out()),
         "validation_came_with_data": validation_came_with_data,
+        "test_came_with_data": test_came_with_data,
     }
     data = data_block(splits, album) | {"review": reviewed._asdict() | {"gone": len(reviewed.gone)}}
     summary: dict[str, Any] = {
@@ -177,9 +179,12 @@ def _one_key(
 
 
 def _without_gallery(inspection: Mapping[str, Any]) -> dict[str, Any]:
-    """An inspection without the map and the pictures of findings, which its own page shows."""
+    """An inspection without what its own page alone shows: map, findings' and classes' pictures."""
     findings = [{**one, "shown": []} for one in inspection["findings"]]
-    rest = {**inspection, "findings": findings, "map": None, "pictures": {}}
+    samples = inspection["samples"]
+    means = samples["means"]  # of all classes in what an earlier version kept
+    samples = {**samples, "by_class": [], "means": [means[k] for k in spread(len(means))]}
+    rest = {**inspection, "findings": findings, "samples": samples, "map": None, "pictures": {}}
     used = json.dumps(rest)
     pictures = {key: uri for key, uri in inspection["pictures"].items() if json.dumps(key) in used}
     return {**rest, "pictures": pictures}
@@ -244,8 +249,6 @@ def data_block(splits: Splits, album: Album) -> dict[str, Any]:
 
 def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
     """The first images of classes that are spread evenly over all."""
-    classes = len(train.class_names)
-    shown = np.unique(np.linspace(0, classes - 1, min(classes, SAMPLE_CLASSES)).round().astype(int))
     return [
         {
             "class": train.class_names[k],
@@ -254,7 +257,7 @@ def _samples(train: ImageDataset, album: Album) -> list[dict[str, Any]]:
                 for row in np.flatnonzero(train.labels == k)[:SAMPLES_OF_A_CLASS]
             ],
         }
-        for k in shown
+        for k in spread(len(train.class_names), SAMPLE_CLASSES)
     ]
 
 
@@ -283,9 +286,6 @@ def _figures(variation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     chosen = next(one for one in variations if one["name"] == choice.variation)
-    tested = [row for row in chosen["test"]["per_class"] if row["support"]]
-    by_f1 = sorted(tested, key=lambda row: row["f1"])
-    some = min(3, len(by_f1) // 2)
     return {
         "variation": choice.variation,
         "model": chosen["model"],
@@ -296,8 +296,7 @@ def _recommended(choice: Choice, variations: Sequence[Mapping[str, Any]]) -> dic
         **_figures(chosen),
         "lowest_seed_accuracy": chosen["test"]["lowest_seed_accuracy"],
         "seeds": chosen["seeds"],
-        "weakest_classes": by_f1[:some],
-        "strongest_classes": by_f1[::-1][:some],
+        "weakest_classes": weak_classes(chosen["test"]["per_class"]),
     }
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tinyscope.diagnosis.fitted_recipes import training_images
 from tinyscope.diagnosis.study_checks import study_findings
 from tinyscope.diagnosis.suggestions import Price, suggestions
 from tinyscope.errors import DataError, InputError, StorageError
-from tinyscope.evaluation.comparison import LEVEL, mcnemar
+from tinyscope.evaluation.comparison import against, compare_all
 from tinyscope.files import read_json, write_json
 from tinyscope.inspection.inspection import Inspection
 from tinyscope.plan.recipe import Recipe
@@ -22,10 +22,11 @@ from tinyscope.plan.study import NETWORK, Study
 from tinyscope.plan.study_faults import grid_points
 from tinyscope.plan.study_files import parse
 from tinyscope.report.page import write_report
+from tinyscope.report.stored_matrices import shortened
 from tinyscope.runs.run import read_run
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.local import run_study
-from tinyscope.sweep.outcome import StudyResult, read_study
+from tinyscope.sweep.outcome import StudyResult, read_study, reading
 from tinyscope.sweep.planned import Planned
 from tinyscope.training.price import price_for
 
@@ -51,9 +52,9 @@ def improve(
     "variation", "from", "code", "suggestion" (its title), "why", "changes", "expected_gain"; and
     of the runs with the lowest seed, which are those that would ship, "val_gain" (accuracy of the
     new one less that of the old one on the validation images), "interval" (95%, paired),
-    "p_value" and "verdict" ("better", "worse" or "cannot be told apart": this one planned
-    comparison, not adjusted), and "test_gain", which nothing rests on; "mean_val_gain" is the mean
-    over seeds, by which the study chooses.
+    "p_value", "adjusted_p_value" (over all pairs of the study's variations) and the "verdict" that
+    rests on it ("better", "worse" or "cannot be told apart"), and "test_gain", which nothing rests
+    on; "mean_val_gain" is the mean over seeds, by which the study chooses.
 
     Args:
         folder: of a finished study. Asked again after an interruption, the same step goes on.
@@ -70,15 +71,17 @@ def improve(
         StorageError: there is no finished study, or the folder cannot be used.
     """
     result = read_study(folder)
-    if not result.summary["study"]["validation"]:
+    with reading(result.stored):
+        validated = bool(result.summary["study"]["validation"])
+    if not validated:
         raise InputError(
             f"The study in {folder} keeps no validation images, so nothing could say whether a "
             "step helps. Run it with --set validation=0.1 first."
         )
     for step in range(steps):
-        found = suggestions(
-            result.summary, study_findings(result.summary), price=_price(result.summary)
-        )
+        with reading(result.stored):
+            findings = study_findings(result.summary)
+            found = suggestions(result.summary, findings, price=_price(result.summary))
         if not found and step == 0:
             raise InputError(f"Nothing is left to suggest for the study in {folder}.")
         after, refused = _first_that_fits(result, found, data, listener or Listener())
@@ -176,8 +179,8 @@ def _step(
             raise _RefusedError(str(error).removeprefix(f'variation "{name}": ')) from None
         raise
     after.summary["study"]["cut_to_budget"] = summary["study"]["cut_to_budget"]
-    after.summary["improvements"] = [_judged(after, step) for step in steps]
-    write_json(folder / "summary.json", after.summary)
+    after.summary["improvements"] = _judged(after, steps)
+    write_json(folder / "summary.json", shortened(after.summary))
     write_report(after.summary, folder / "report.html")
     return after
 
@@ -290,22 +293,31 @@ def _spelled_out(study: Study, wanted: dict[str, Recipe], starts: dict[str, str]
     )
 
 
-def _judged(result: StudyResult, step: dict[str, Any]) -> dict[str, Any]:
-    """A step with what it has brought."""
+def _judged(result: StudyResult, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps with what each has brought, tested as the summary compares all variations."""
     by_name = {one["name"]: one for one in result.summary["variations"]}
-    new, old = by_name[step["variation"]], by_name[step["from"]]
-    right = [_right(result, one["runs"][0]["name"]) for one in (new, old)]
-    test = mcnemar(*right)
-    verdict = "better" if test.difference > 0 else "worse"
-    return {
-        **step,
-        "val_gain": test.difference,
-        "interval": list(test.interval),
-        "p_value": test.p_value,
-        "verdict": verdict if test.p_value <= LEVEL else "cannot be told apart",
-        "mean_val_gain": new["validation"]["accuracy"] - old["validation"]["accuracy"],
-        "test_gain": new["test"]["lowest_seed_accuracy"] - old["test"]["lowest_seed_accuracy"],
-    }
+    right = {name: _right(result, one["runs"][0]["name"]) for name, one in by_name.items()}
+    comparisons = compare_all(right)
+    judged = []
+    for step in steps:
+        new, old = by_name[step["variation"]], by_name[step["from"]]
+        (found,) = (
+            one for one in against(step["variation"], comparisons) if one.second == step["from"]
+        )
+        judged.append(
+            {
+                **step,
+                "val_gain": found.test.difference,
+                "interval": list(found.test.interval),
+                "p_value": found.test.p_value,
+                "adjusted_p_value": found.adjusted_p_value,
+                "verdict": found.verdict,
+                "mean_val_gain": new["validation"]["accuracy"] - old["validation"]["accuracy"],
+                "test_gain": new["test"]["lowest_seed_accuracy"]
+                - old["test"]["lowest_seed_accuracy"],
+            }
+        )
+    return judged
 
 
 def _right(result: StudyResult, run: str) -> Any:

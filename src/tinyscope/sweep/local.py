@@ -18,6 +18,7 @@ from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
+from tinyscope.report.stored_matrices import shortened
 from tinyscope.report.summary import summarise
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
 from tinyscope.shipping.classifier import copy_model
@@ -249,7 +250,7 @@ def _report(
         ),
         run_in=_current_folder(folder),
     )
-    write_json(folder / "summary.json", summary)
+    write_json(folder / "summary.json", shortened(summary))
     chosen = next(run for run in planned.runs if run.name == summary["recommended"]["run"])
     copy_model(chosen.folder, folder / "model")  # before the page, which may fail
     write_report(summary, folder / "report.html")

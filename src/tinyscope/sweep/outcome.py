@@ -1,15 +1,17 @@
 """StudyResult: what a finished study says, and the model that it recommends."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from tinyscope.errors import StorageError
+from tinyscope.errors import StorageError, TinyscopeError
 from tinyscope.evaluation.choice import Standing
 from tinyscope.files import read_json
 from tinyscope.report.earlier_summaries import upgraded
-from tinyscope.report.page import write_report
+from tinyscope.report.page import render, write_page
 from tinyscope.report.summary import FORMAT, PARTS, headline
 from tinyscope.report.templating import between, percent
 from tinyscope.runs.run import Run, read_run
@@ -42,10 +44,16 @@ class Recommended:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A finished study: its folder, and the summary from which its report is made."""
+    """A finished study: its folder, and the summary from which its report is made.
+
+    One that was read back from its folder raises StorageError wherever the summary lacks what is
+    asked of it.
+    """
 
     folder: Path
     summary: dict[str, Any]
+    stored: Path | None = None
+    """The file that the summary was read back from; None where it was just made."""
 
     @property
     def recommended(self) -> Recommended:
@@ -54,8 +62,10 @@ class StudyResult:
         Raises:
             StorageError: the run's folder has gone, is damaged, or was written by another version.
         """
-        chosen = self.summary["recommended"]
-        return Recommended(read_run(self.folder / "runs" / chosen["run"]), chosen["reason"])
+        with reading(self.stored):
+            chosen = self.summary["recommended"]
+            folder, reason = self.folder / "runs" / chosen["run"], chosen["reason"]
+        return Recommended(read_run(folder), reason)
 
     @property
     def verdict(self) -> str:
@@ -63,7 +73,8 @@ class StudyResult:
 
         For people, before the variation's name: "Recommended".
         """
-        return _VERDICTS[self.summary["recommended"]["standing"]]
+        with reading(self.stored):
+            return _VERDICTS[self.summary["recommended"]["standing"]]
 
     @property
     def tested(self) -> str:
@@ -72,6 +83,10 @@ class StudyResult:
         Where some of them are copies of training images, it is told of the others; where there are
         more seeds than its own, their mean stands beside.
         """
+        with reading(self.stored):
+            return self._tested()
+
+    def _tested(self) -> str:
         chosen = self.summary["recommended"]
         block = next(
             one for one in self.summary["variations"] if one["name"] == chosen["variation"]
@@ -93,37 +108,42 @@ class StudyResult:
 
         Raises:
             InputError: another file of a study, a run or a model is there.
-            StorageError: it cannot be written.
+            StorageError: it cannot be written, or the summary was edited.
         """
-        write_report(self.summary, Path(path))
+        with reading(self.stored):
+            page = render(self.summary)
+        write_page(page, Path(path))
         return Path(path)
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope run --json` prints."""
-        return {
-            "study": self.summary["study"]["name"],
-            "data": self.summary["data"]["name"],
-            "out": str(self.folder),
-            "report": str(self.folder / "report.html"),
-            "summary": str(self.folder / "summary.json"),
-            **headline(self.summary),
-        }
+        with reading(self.stored):
+            return {
+                "study": self.summary["study"]["name"],
+                "data": self.summary["data"]["name"],
+                "out": str(self.folder),
+                "report": str(self.folder / "report.html"),
+                "summary": str(self.folder / "summary.json"),
+                **headline(self.summary),
+            }
 
     def _repr_html_(self) -> str:
         """The recommendation and its reason, in a notebook."""
-        chosen = self.summary["recommended"]
-        return (
-            f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>, "
-            f"{percent(chosen['lowest_seed_accuracy'])} of the test images. "
-            f"{escape(chosen['reason'])}</p>"
-        )
+        with reading(self.stored):
+            chosen = self.summary["recommended"]
+            return (
+                f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>, "
+                f"{percent(chosen['lowest_seed_accuracy'])} of the test images. "
+                f"{escape(chosen['reason'])}</p>"
+            )
 
 
 def read_study(folder: Path) -> StudyResult:
     """The result of the finished study in a folder.
 
     Raises:
-        StorageError: there is none, it cannot be read, or a later version has written it.
+        StorageError: there is none, it cannot be read, it was edited so that it lacks something, or
+            a later version has written it.
     """
     path = folder / "summary.json"
     if not _is_there(path):
@@ -144,7 +164,36 @@ def read_study(folder: Path) -> StudyResult:
             f"{path} is damaged: it lacks {', '.join(missing)}. Run the study again to have it "
             "written anew; its finished runs are kept."
         )
-    return StudyResult(folder.resolve(), upgraded(summary))
+    with reading(path):
+        return StudyResult(folder.resolve(), upgraded(summary), stored=path)
+
+
+@contextmanager
+def reading(stored: Path | None) -> Iterator[None]:
+    """Within it, what a summary that was read back lacks is its fault, and not the reader's.
+
+    Its parts are nested too deeply to be asked for one by one, and whatever is not as expected
+    shows where it is used, as an error of any type; it is kept as the cause. The fault of a summary
+    that was just made is a bug, and raised as it is.
+
+    Args:
+        stored: the file that the summary was read back from; None where it was just made.
+
+    Raises:
+        StorageError: something was not as expected.
+    """
+    try:
+        yield
+    except (TinyscopeError, MemoryError):
+        raise
+    except Exception as error:
+        if stored is None:
+            raise
+        raise StorageError(
+            f"{stored} does not hold what this version reads ({type(error).__name__}: {error}): it "
+            "was edited, or written by another version. Run the study again to have it written "
+            "anew; its finished runs are kept."
+        ) from error
 
 
 def _is_there(path: Path) -> bool:

@@ -163,6 +163,12 @@ def test_a_count_of_seeds_and_a_single_variation_are_taken_as_on_the_command_lin
     assert (asked[0].seeds, asked[0].only) == ((0, 1), ("fast",))
 
 
+def test_a_path_is_never_taken_for_the_data_set_of_that_name(here):
+    study = ts.Study(name="s", overrides=TINY)
+    with pytest.raises(InputError, match=r'There is no "./digits" as seen from'):
+        ts.run(study, Path("./digits"), out=here / "s")
+
+
 def test_pages_of_an_inspection_go_where_a_text_says(world, tmp_path):
     inspection = ts.explore(world, training=False)
     assert inspection.write(str(tmp_path)) == tmp_path / "data.html"

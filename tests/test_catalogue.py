@@ -104,6 +104,9 @@ def test_a_name_comes_before_a_folder_and_a_path_does_not(tmp_path, monkeypatch)
     assert len(catalogue.load("digits").train) == 1797
     assert len(catalogue.load("./digits").train) == 6
     assert len(catalogue.load(Path("digits")).train) == 6
+    assert catalogue.as_text(Path("./digits")) == "./digits"
+    assert catalogue.as_text("digits") == "digits"
+    assert catalogue.as_text(Path("photos")) == "photos"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path, monkeypatch):

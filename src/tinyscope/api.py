@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tinyscope.data.batches import Batches
-from tinyscope.data.catalogue import load
+from tinyscope.data.catalogue import as_text, load
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.errors import InputError
 from tinyscope.evaluation.comparison import Comparison, compare_all
@@ -60,7 +60,7 @@ def run(
     if only:
         asked = replace(asked, only=(only,) if isinstance(only, str) else tuple(only))
     if isinstance(data, (str, Path)):
-        asked, data = asked.on(str(data)), None
+        asked, data = asked.on(as_text(data)), None
     elif data is not None:
         _refuse_other(data)
         asked = asked.on(data.name)

@@ -80,6 +80,15 @@ def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
     raise InputError(_absent(name_or_path, path))
 
 
+def as_text(name_or_path: str | Path) -> str:
+    """The text that a study file has for a name or a path, and that `load` takes for the same.
+
+    A `Path` never is a name: pathlib drops the "./" that tells a folder from a data set called so.
+    """
+    text = str(name_or_path)
+    return f"./{text}" if isinstance(name_or_path, Path) and text in DATASETS else text
+
+
 def _reader(folder: Path) -> ModuleType:
     """The module that reads such a folder."""
     from tinyscope.data import hub_parquet, image_folder

@@ -27,6 +27,7 @@ from tinyscope.training import machine
 from tinyscope.training.allocator import keep_freed_memory
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
+from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.learner import Learner
 from tinyscope.training.material import Begin, Material, images_of
 from tinyscope.training.patience import ValidationWatch
@@ -68,7 +69,8 @@ def train(
     """Trains a recipe on the training images, watching the validation images.
 
     With the same data, recipe, seed, kind of machine and number of threads the weights are the same
-    bit for bit on a CPU, whether the training was interrupted or not.
+    bit for bit on a CPU, whether the training was interrupted or not. For this, only one thread of
+    a process trains at a time; others wait. torch's generators are left as they were found.
 
     Args:
         data: its test split is not looked at. `Material` where a training is not to begin with an
@@ -86,7 +88,7 @@ def train(
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe is {recipe!r}; expected a Recipe, as recipe(name) gives it.")
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with borrowed_generator():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 
 

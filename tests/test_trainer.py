@@ -79,8 +79,18 @@ def test_early_stopping_gives_back_the_weights_of_the_lowest_validation_loss(wor
     assert_same_bits(trained.network, until_best.network)
 
 
+@pytest.mark.parametrize("key", ["early_stopping_patience", "plateau_patience"])
+def test_a_recipe_that_waits_for_the_validation_loss_needs_validation_images(world, key):
+    with pytest.raises(InputError) as told:
+        train(Splits("world", world.train), replace(SMALL, **{key: 2}))
+    assert str(told.value) == (
+        f"{key} = 2 watches the validation loss, and the data hold no validation images. "
+        f"tinyscope.complete(data) cuts some; or set {key} = None."
+    )
+
+
 def test_without_validation_images_every_epoch_is_trained_and_none_is_best(world):
-    trained = train(Splits("world", world.train), replace(SMALL, early_stopping_patience=1))
+    trained = train(Splits("world", world.train), SMALL)
     assert [row["val_loss"] for row in trained.history] == [None] * 4
     assert (trained.best_epoch, trained.stopped) == (None, "all epochs")
 

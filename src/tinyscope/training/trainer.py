@@ -82,11 +82,14 @@ def train(
         on_step: is given the steps done and the steps of an epoch.
 
     Raises:
-        InputError: the model does not fit the images.
+        InputError: the model does not fit the images; the recipe waits for the validation loss to
+            fall, and there are no validation images.
         StorageError: a checkpoint cannot be read or written, or is of another training.
     """
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe is {recipe!r}; expected a Recipe, as recipe(name) gives it.")
+    if data.validation is None:
+        _refuse_waiting(recipe)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     with borrowed_generator():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
@@ -335,6 +338,16 @@ class Trainer:
         if self._proxy is not None:
             learners["proxy"] = self._proxy.learner
         return learners
+
+
+def _refuse_waiting(recipe: Recipe) -> None:
+    """Refuses what would never happen without validation images, as a study does."""
+    for key in ("early_stopping_patience", "plateau_patience"):
+        if (patience := getattr(recipe, key)) is not None:
+            raise InputError(
+                f"{key} = {patience} watches the validation loss, and the data hold no validation "
+                f"images. tinyscope.complete(data) cuts some; or set {key} = None."
+            )
 
 
 def _proxy_network(begin: Begin, recipe: Recipe) -> tuple[nn.Module, Tensor]:

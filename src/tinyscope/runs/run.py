@@ -203,13 +203,14 @@ class Run:
         return {"test_openings": openings}
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """The run in a folder, finished or not.
 
     Raises:
         StorageError: the folder holds no run, or one that another version has written and this one
             cannot read.
     """
+    folder = Path(folder)
     content = read_json(folder / "run.json")
     version = content.get("format", 0)
     if not isinstance(version, int):

@@ -119,12 +119,13 @@ class StudyResult:
         )
 
 
-def read_study(folder: Path) -> StudyResult:
+def read_study(folder: str | Path) -> StudyResult:
     """The result of the finished study in a folder.
 
     Raises:
         StorageError: there is none, it cannot be read, or a later version has written it.
     """
+    folder = Path(folder)
     path = folder / "summary.json"
     if not _is_there(path):
         raise StorageError(

@@ -163,9 +163,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("size", [7, 513])
+@pytest.mark.parametrize("size", [7, 513, "16", 16.0, True])
 def test_a_size_out_of_range_is_refused(size):
-    assert fault("digits", size=size) == (f"size = {size}: expected 8 to 512 pixels, the side.")
+    assert fault("digits", size=size) == (
+        f"size = {size!r}: expected 8 to 512 pixels, the side, as a whole number."
+    )
+
+
+def test_a_size_may_be_a_number_of_numpy():
+    assert catalogue.load("digits", size=np.int64(16)).train.preprocessing == (16, 16, 1)
+
+
+def test_what_is_neither_a_name_nor_a_path_is_refused():
+    assert fault(None) == (
+        "A NoneType is no data set; expected a name or a path: a folder of images, a folder of "
+        "parquet shards or a .npz file."
+    )
 
 
 def test_the_cache_folder_is_the_named_one_or_the_platforms(tmp_path, monkeypatch):

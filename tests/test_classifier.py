@@ -164,6 +164,16 @@ def test_probabilities_of_what_is_no_batch_of_images_are_refused(folder, pixels,
     assert str(told.value) == f"{given}{told_of}; expected uint8 (N, 16, 16, 3)."
 
 
+def test_mirrored_and_read_only_arrays_are_answered_as_any_other(folder, world):
+    loaded = load_classifier(folder)
+    mirrored = world.test.images[:, :, ::-1]
+    read_only = mirrored.copy()
+    read_only.setflags(write=False)
+    expected = loaded.probabilities(mirrored.copy())
+    np.testing.assert_array_equal(loaded.probabilities(mirrored), expected)
+    np.testing.assert_array_equal(loaded.probabilities(read_only), expected)
+
+
 def test_a_place_that_is_a_file_takes_no_model(folder, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match="cannot be written"):

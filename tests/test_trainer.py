@@ -68,6 +68,14 @@ def test_what_is_no_recipe_is_refused(world):
         train(world, "quick")
 
 
+def test_a_name_where_loaded_images_are_expected_is_refused():
+    with pytest.raises(InputError) as told:
+        train("digits", SMALL)
+    assert str(told.value) == (
+        "data is str; expected Splits, as load gives them for a name or a path."
+    )
+
+
 def test_early_stopping_gives_back_the_weights_of_the_lowest_validation_loss(world):
     recipe = replace(
         SMALL, optimizer="adam", learning_rate=1.0, early_stopping_patience=2, epochs=12

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 
@@ -40,8 +41,13 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
         InputError: no such name, file or folder; a size out of range.
         DataError: there is something, and no model can be trained on it.
     """
-    if size is not None and not _SIZES[0] <= size <= _SIZES[1]:
-        raise InputError(f"size = {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels, the side.")
+    if not isinstance(name_or_path, (str, Path)):
+        raise InputError(
+            f"A {type(name_or_path).__name__} is no data set; expected a name or a path: "
+            f"{_EXPECTED}."
+        )
+    if size is not None:
+        size = _side(size)
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return _resized(_named(name_or_path), size)
     path = Path(name_or_path).expanduser()
@@ -53,6 +59,17 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
 
         return _resized(array_file.load(path, trainable=trainable), size)
     raise InputError(_absent(name_or_path, path))
+
+
+def _side(size: object) -> int:
+    """The number of pixels, also where it is numpy's."""
+    whole = isinstance(size, Integral) and not isinstance(size, bool)
+    if not whole or not _SIZES[0] <= size <= _SIZES[1]:  # type: ignore[operator]
+        raise InputError(
+            f"size = {size!r}: expected {_SIZES[0]} to {_SIZES[1]} pixels, the side, as a whole "
+            "number."
+        )
+    return int(size)  # type: ignore[call-overload,no-any-return]
 
 
 def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:

@@ -166,7 +166,9 @@ class Classifier:
                 f"{expected}."
             )
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(pixels)).double()
+            # torch takes neither mirrored views nor, without a warning, memory that is read-only.
+            owned = np.require(pixels, requirements=("C", "W"))
+            logits = self.network(torch.from_numpy(owned)).double()
         answers: np.ndarray = logits.softmax(dim=1).numpy()
         return answers
 

@@ -82,12 +82,17 @@ def train(
         on_step: is given the steps done and the steps of an epoch.
 
     Raises:
-        InputError: the model does not fit the images; the recipe waits for the validation loss to
-            fall, and there are no validation images.
+        InputError: the data are no `Splits`, or the model does not fit the images; the recipe waits
+            for the validation loss to fall, and there are no validation images.
         StorageError: a checkpoint cannot be read or written, or is of another training.
     """
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe is {recipe!r}; expected a Recipe, as recipe(name) gives it.")
+    if not isinstance(data, (Splits, Material)):
+        raise InputError(
+            f"data is {type(data).__name__}; expected Splits, as load gives them for a name or a "
+            "path."
+        )
     if data.validation is None:
         _refuse_waiting(recipe)
     checkpoint = None if checkpoint is None else Path(checkpoint)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -5,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
 from tinyscope.plan.recipe import Recipe
-from tinyscope.shipping.classifier import copy_model, load_classifier, save_model
+from tinyscope.shipping.classifier import load_classifier
+from tinyscope.shipping.model_folder import copy_model, save_model
 from tinyscope.training.trainer import train
 
 RECIPE = Recipe(
@@ -213,6 +216,132 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     assert "\n" not in str(told.value)
     expected = "was written by a later version" if damage == "later" else "is damaged as a model"
     assert str(told.value).startswith(f"{folder} {expected}")
+
+
+def edited(folder, changes):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"layers": [1]}, "layers = [1] is not a list of texts"),
+        ({"model": 5}, "model = 5 is not a text"),
+        ({"epsilon": "x"}, 'epsilon = "x" is not a number above 0'),
+        ({"epsilon": float("nan")}, "epsilon = nan is not a number above 0"),
+        ({"class_names": "abcd"}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c", 4]}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c", "a"]}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c"]}, "network.5.bias is (4,) in weights.safetensors and"),
+        ({"preprocessing": {"height": "16", "width": 16, "channels": 3}}, 'height = "16" is not'),
+        ({"preprocessing": {"height": 16, "width": 16, "channels": 1}}, "network.0.weight is (8,"),
+        ({"card": []}, "card is not a table of values"),
+        ({"sha256": {"../x": ""}}, 'sha256 names "../x", which is no part of a model'),
+        ({"sha256": 1}, "'int' object has no attribute 'items'"),
+    ],
+)
+def test_values_of_a_model_folder_that_were_edited_are_one_line(folder, changes, told):
+    edited(folder, changes)
+    with pytest.raises(StorageError) as caught:
+        load_classifier(folder)
+    assert str(caught.value).startswith(f"{folder} is damaged as a model folder: {told}")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_at_all_is_no_model(folder):
+    (folder / "model.json").write_text("[]")
+    with pytest.raises(StorageError, match="is damaged as a model folder: "):
+        load_classifier(folder)
+
+
+def test_a_network_too_large_for_its_weights_is_refused_before_it_takes_memory(folder):
+    wide = {"model": "whitened-cnn", "widths": [8, 4096, 4096], "depth": 2}
+    edited(folder, wide)
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StorageError, match=r"in the network that model\.json describes"):
+        load_classifier(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def rewritten(folder, change):
+    """Other weights, of which model.json has no digest, as earlier versions wrote it."""
+    weights = load_file(folder / "weights.safetensors")
+    change(weights)
+    save_file(weights, folder / "weights.safetensors")
+    content = json.loads((folder / "model.json").read_text())
+    del content["sha256"]
+    (folder / "model.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder, value):
+    rewritten(folder, lambda weights: weights["network.0.weight"].view(-1)[:1].fill_(value))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f"{folder} is damaged as a model folder: weights.safetensors holds values of "
+        "network.0.weight that are no finite numbers."
+    )
+
+
+def test_a_normalization_of_other_channels_is_refused(folder):
+    def longer(weights):
+        weights["mean"], weights["scale"] = torch.ones(5), torch.ones(5)
+
+    rewritten(folder, longer)
+    with pytest.raises(StorageError, match="is damaged as a model folder: "):
+        load_classifier(folder)
+
+
+def test_a_model_of_an_earlier_version_has_no_digests_and_is_read(folder, world):
+    expected = load_classifier(folder).probabilities(world.test.images)
+    rewritten(folder, lambda weights: None)
+    found = load_classifier(folder).probabilities(world.test.images)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_that_were_exchanged_are_told_by_their_digest(folder):
+    path = folder / "weights.safetensors"
+    content = json.loads((folder / "model.json").read_text())
+    assert content["sha256"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f"{folder} is damaged as a model folder: weights.safetensors is not the file that "
+        "model.json was written with: its SHA-256 differs."
+    )
+
+
+def test_loading_a_model_draws_from_no_generator(folder):
+    before = torch.get_rng_state()
+    load_classifier(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_image_that_a_model_has_no_number_for_gets_an_error(folder, world):
+    loaded = load_classifier(folder)
+
+    class Overflowing(nn.Module):
+        def forward(self, pixels):
+            return torch.where(pixels[:, :1, 0, 0] > 0, torch.inf, torch.zeros(len(pixels), 4))
+
+    loaded.network = Overflowing()
+    images = [np.full((16, 16, 3), level, np.uint8) for level in (0, 1)]
+    first, second = loaded.predict_each(images)
+    assert first.class_name == "bars"
+    assert second.as_dict() == {
+        "file": "",
+        "class": None,
+        "probability": None,
+        "top": [],
+        "cannot_tell": None,
+        "error": "the model's answer is no number",
+    }
 
 
 def test_a_network_that_only_another_version_has_is_told_with_the_models_folder(folder):

@@ -1,7 +1,6 @@
 """ClassicalHead: a fitted model of scikit-learn as the last layer of a network."""
 
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -67,12 +66,13 @@ class ClassicalHead(nn.Module):
         return content
 
 
-def classical_head(content: bytes, *, classes: int, file: str) -> ClassicalHead:
+def classical_head(content: bytes, *, classes: int, features: int, file: str) -> ClassicalHead:
     """The head that `ClassicalHead.as_bytes` wrote.
 
     Args:
         content: of the file.
         classes: K.
+        features: F, of those that it was fitted on.
         file: how messages call it.
 
     Raises:
@@ -86,6 +86,14 @@ def classical_head(content: bytes, *, classes: int, file: str) -> ClassicalHead:
             raise StorageError(
                 f"{file} holds {unknown[0]}, which no model of this tool consists of."
             )
-        return ClassicalHead(loads(content, trusted=list(_TRUSTED)), classes)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, BadZipFile) as error:
-        raise StorageError(f"{file} is damaged: {' '.join(str(error).split())[:200]}.") from None
+        head = ClassicalHead(loads(content, trusted=list(_TRUSTED)), classes)
+        # Whatever the file holds: only what is fitted, to such features and classes, answers.
+        answer = head(torch.ones(1, features))
+    except StorageError:
+        raise
+    except Exception as error:  # skops and scikit-learn stumble over damage in any way they like
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise StorageError(f"{file} is damaged: {reason}.") from None
+    if not answer.isfinite().all():
+        raise StorageError(f"{file} is damaged: its answers are no finite numbers.")
+    return head

@@ -1,7 +1,5 @@
 """Classifier: weights, preprocessing and class names in one folder; photos in, answers out."""
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,28 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 
-import tinyscope
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
-from tinyscope.errors import InputError, StorageError
-from tinyscope.files import replacing, write_json
-from tinyscope.models.classical_head import ClassicalHead, classical_head
-from tinyscope.models.description import DESCRIBED, network_of
-from tinyscope.models.pixel_input import PixelInput
-from tinyscope.models.views import with_views
-from tinyscope.models.whitened_cnn import WhitenedCNN
-from tinyscope.plan.recipe import Recipe
+from tinyscope.errors import InputError
+from tinyscope.models.description import DESCRIBED
 from tinyscope.plan.spelling import spelled
+from tinyscope.shipping.model_folder import is_model, read_model
 
-FORMAT = 1
-"""Of `model.json`; a larger one was written by a later version."""
-
-_CLASSICAL = "classifier.skops"
 _BATCH = 128
+_NO_NUMBERS = "the model's answer is no number"
 
 
 @dataclass(frozen=True)
@@ -144,11 +131,15 @@ class Classifier:
                     name = str(image) if isinstance(image, (str, Path)) else ""
                     if isinstance(read, str):
                         yield Prediction(name, error=read)
+                        continue
+                    answer = next(answers)
+                    if np.isfinite(answer).all():
+                        yield Prediction(name, top=self._top(answer, top))
                     else:
-                        yield Prediction(name, top=self._top(next(answers), top))
+                        yield Prediction(name, error=_NO_NUMBERS)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Softmax of the logits, float64 (N, K).
+        """Softmax of the logits, float64 (N, K); NaN in the rows where logits are not finite.
 
         Args:
             pixels: uint8 (N, H, W, C), of the network's own size.
@@ -196,87 +187,6 @@ class Classifier:
             return str(reason)
 
 
-def save_model(
-    folder: Path,
-    network: nn.Module,
-    *,
-    recipe: Recipe,
-    class_names: Sequence[str],
-    preprocessing: Preprocessing,
-    card: dict[str, Any],
-    transfer: Mapping[str, Any] | None = None,
-) -> None:
-    """Writes a model folder: `weights.safetensors`, then `model.json`.
-
-    A model of scikit-learn that is the network's head stands in `classifier.skops`.
-
-    Args:
-        folder: made where it is missing.
-        network: a `PixelInput`, which holds its normalization.
-        recipe: its model, what shapes it and the views are kept; the rest is on the card.
-        class_names: in the order of the logits.
-        preprocessing: of its training images.
-        card: plain JSON values for people: accuracy, data, recipe.
-        transfer: "backbone" and "features" of a transfer, see `models.description`.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    weights = {
-        name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()
-    }
-    with replacing(folder / "weights.safetensors") as file:
-        file.write(save(weights))
-    for module in network.modules():
-        if isinstance(module, ClassicalHead):
-            with replacing(folder / _CLASSICAL) as file:
-                file.write(module.as_bytes())
-    keys = ["model", "layers", "widths", "depth"]
-    if transfer is not None:
-        keys += ["backbone_size", "pooling", "head", "classifier"]
-    chosen = recipe.as_dict()
-    content = {
-        "format": FORMAT,
-        "tinyscope": tinyscope.__version__,
-        **{key: chosen[key] for key in keys},
-        **_epsilon(network),
-        **(transfer or {}),
-        "test_views": recipe.test_views,
-        "class_names": list(class_names),
-        "preprocessing": {
-            **preprocessing._asdict(),
-            "steps": "EXIF rotation, to RGB or grey, centre crop to the aspect, antialiased "
-            "resize; normalization is part of the network",
-        },
-        "card": card,
-    }
-    write_json(folder / "model.json", content)
-
-
-def _epsilon(network: nn.Module) -> dict[str, float]:
-    """That of a whitened CNN's norms, which a model of another version may not share."""
-    inner = network.network if isinstance(network, PixelInput) else network
-    return {"epsilon": inner.epsilon} if isinstance(inner, WhitenedCNN) else {}
-
-
-def copy_model(source: Path, target: Path) -> None:
-    """Makes `target` the model folder that `source` is, whatever it was before.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    try:
-        (target / "model.json").unlink(missing_ok=True)  # what is half copied is no model
-        for name in ("weights.safetensors", _CLASSICAL, "model.json"):
-            if (source / name).exists():
-                with replacing(target / name) as file:
-                    file.write((source / name).read_bytes())
-            else:
-                (target / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from None
-
-
 def load_classifier(path: str | Path) -> Classifier:
     """The classifier in a model folder, a run's folder, or a study's folder (the recommended one).
 
@@ -286,55 +196,21 @@ def load_classifier(path: str | Path) -> Classifier:
             read them, or its network needs an extra that is not installed.
     """
     folder = Path(path)
-    if os.path.isfile(folder / "model" / "model.json"):
+    if is_model(folder / "model"):
         folder = folder / "model"
-    if not os.path.isfile(folder / "model.json"):
+    if not is_model(folder):
         raise InputError(
             f"{path} holds no model. Expected a model folder, a finished run's folder or a "
             'finished study\'s folder. Run "tinyscope list runs FOLDER" to see all runs below a '
             "folder."
         )
-    try:
-        content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if not isinstance(content["format"], int):
-            raise TypeError(f"format = {spelled(content['format'])} is not a whole number.")
-        if content["format"] > FORMAT:
-            raise StorageError(
-                f"{folder} was written by a later version of Tinyscope (format "
-                f"{content['format']}; this one reads up to {FORMAT})."
-            )
-        shape = content["preprocessing"]
-        preprocessing = Preprocessing(shape["height"], shape["width"], shape["channels"])
-        description = {
-            **content,
-            "classes": len(content["class_names"]),
-            **preprocessing._asdict(),
-        }
-        network = network_of(description)
-        weights = load_file(folder / "weights.safetensors")
-        if content.get("classifier", "dense") != "dense":
-            network.head = classical_head(
-                (folder / _CLASSICAL).read_bytes(),
-                classes=description["classes"],
-                file=str(folder / _CLASSICAL),
-            )
-        filler = [1.0] * len(weights["mean"])  # the true values are among the weights
-        wrapped = PixelInput(network, mean=filler, deviation=filler)
-        wrapped.load_state_dict(weights)
-        seeing = with_views(wrapped, content.get("test_views", "one"))
-        card = content["card"]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise StorageError(f"{folder} is damaged as a model folder: {reason}") from None
-    except InputError as error:  # it describes a network that is not to be had here
-        raise StorageError(
-            f"{folder} cannot be used, perhaps because another version of Tinyscope wrote it: "
-            f"{error}"
-        ) from None
+    stored = read_model(folder)
     return Classifier(
-        seeing,
-        class_names=content["class_names"],
-        preprocessing=preprocessing,
-        card=card,
-        description={key: description[key] for key in DESCRIBED if key in description},
+        stored.network,
+        class_names=stored.class_names,
+        preprocessing=stored.preprocessing,
+        card=stored.card,
+        description={
+            key: stored.description[key] for key in DESCRIBED if key in stored.description
+        },
     )

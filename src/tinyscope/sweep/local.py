@@ -19,7 +19,7 @@ from tinyscope.plan.study import Study
 from tinyscope.report.page import write_report
 from tinyscope.report.summary import summarise
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
-from tinyscope.shipping.classifier import copy_model
+from tinyscope.shipping.model_folder import copy_model
 from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes, total_seconds
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.one_run import carry_out

@@ -117,6 +117,49 @@ def test_more_photos_than_a_batch_are_all_answered(folder, world):
     ]
 
 
+def test_many_or_large_images_are_computed_a_few_at_a_time(folder, world):
+    loaded = load_classifier(folder)
+    pixels = world.test.images[np.arange(1100) % 64]
+    expected = loaded.probabilities(world.test.images)
+    seen = []
+    loaded.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    found = loaded.probabilities(pixels)
+    assert seen == [512, 512, 76]
+    np.testing.assert_allclose(found, expected[np.arange(1100) % 64], atol=1e-6)
+    assert loaded.probabilities(pixels[:0]).shape == (0, 4)
+
+
+def test_a_camera_is_answered_frame_by_frame(folder, world):
+    taken = []
+
+    def frames():
+        for number in range(6):
+            taken.append(number)
+            yield world.test.images[number]
+
+    answers = load_classifier(folder).predict_each(frames(), batch=2)
+    next(answers)
+    assert taken == [0, 1]
+    next(answers), next(answers)
+    assert taken == [0, 1, 2, 3]
+    assert len(list(answers)) == 3
+
+
+def test_large_files_are_not_read_ahead_by_their_number_alone(folder, monkeypatch):
+    monkeypatch.setattr("tinyscope.shipping.classifier._BATCH_BYTES", 100)
+    taken = []
+    files = (taken.append(number) or b"x" * 60 for number in range(9))
+    assert next(load_classifier(folder).predict_each(files)).error
+    assert taken == [0, 1]
+
+
+@pytest.mark.parametrize(("batch", "shown"), [(0, "0"), ("8", '"8"'), (1.5, "1.5")])
+def test_fewer_than_one_image_cannot_be_read_at_once(folder, batch, shown):
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).predict_each([], batch=batch)
+    assert str(told.value) == f"batch = {shown} is no count of images; expected 1 or more."
+
+
 def test_an_array_of_another_shape_is_refused(folder):
     with pytest.raises(InputError) as told:
         load_classifier(folder).predict(np.zeros((8, 8, 3), np.uint8))

@@ -17,7 +17,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from tinyscope.data.batches import Augmentation, Batches, Draw, Source, changed
+from tinyscope.data.batches import (
+    Augmentation,
+    Batches,
+    Draw,
+    Source,
+    changed,
+    images_at_once,
+)
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
@@ -145,6 +152,8 @@ def fresh_features(
 def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
     """Where the features of a split in a view are kept, or will be; see `features_of`."""
     told = [VERSION, digest, images.pixels_fingerprint, view.name, precision]
+    if (at_once := images_at_once(_BATCH, *images.images.shape[1:3])) < _BATCH:
+        told.append(at_once)  # which may change the last digit
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     return cache_folder() / "features" / f"{key}.npy"
 
@@ -188,9 +197,12 @@ def _passed(
     """Features float16 (n, F) of batch after batch, each with how many images are done then."""
     done = 0
     extract.eval()
-    for pixels, _ in Batches(images, device=device).in_order(_BATCH):
+    batches = Batches(images, device=device)
+    # A view's random changes are drawn for so many rows together, however many pass at once.
+    for pixels, _ in batches.in_order(_BATCH):
         with torch.inference_mode():
-            found = forward(extract, view.change(pixels, done), precision=precision)
+            seen = view.change(pixels, done).split(batches.at_once(_BATCH))
+            found = torch.cat([forward(extract, each, precision=precision) for each in seen])
             values = in_half_precision(found).cpu().numpy()
         done += len(values)
         yield done, values

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from tinyscope.data.batches import images_at_once
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
 from tinyscope.errors import InputError
+from tinyscope.evaluation.predict import BATCH
 from tinyscope.models.description import DESCRIBED
 from tinyscope.plan.spelling import spelled
 from tinyscope.shipping.model_folder import is_model, read_model
 
 _BATCH = 128
+_BATCH_BYTES = 128 << 20  # of what is given as arrays or as files' bytes
 _NO_NUMBERS = "the model's answer is no number"
 
 
@@ -95,17 +97,24 @@ class Classifier:
         return next(self.predict_each([image], top=top))
 
     def predict_each(
-        self, images: Iterable[str | Path | bytes | np.ndarray], *, top: int = 5
+        self,
+        images: Iterable[str | Path | bytes | np.ndarray],
+        *,
+        top: int = 5,
+        batch: int = _BATCH,
     ) -> Iterator[Prediction]:
         """The answers for many images, in their order, while they are being read.
 
         Args:
             images: see `predict`; an iterator may be endless.
             top: classes to name, at most; 1 or more.
+            batch: images that are read before the first of them is answered, at most (fewer where
+                arrays and files' bytes come to 128 MiB): 1 answers each frame of a camera as it
+                comes, more are faster together.
 
         Raises:
-            InputError: `images` is one path or the bytes of one file, or `top` is below 1; while
-                the answers are read, see `predict`.
+            InputError: `images` is one path or the bytes of one file, or `top` or `batch` is below
+                1; while the answers are read, see `predict`.
         """
         # Checked here and not in the generator, which would tell only once an answer is asked for.
         if isinstance(images, (str, bytes, Path)):
@@ -114,16 +123,18 @@ class Classifier:
                 f"images is {given}, a single image; expected several, such as a list of them. "
                 "predict takes one."
             )
-        if not isinstance(top, (int, np.integer)) or top < 1:
-            raise InputError(f"top = {spelled(top)} is no count of classes; expected 1 or more.")
-        return self._answers(images, top)
+        for count, name, what in ((top, "top", "classes"), (batch, "batch", "images")):
+            if not isinstance(count, (int, np.integer)) or count < 1:
+                raise InputError(
+                    f"{name} = {spelled(count)} is no count of {what}; expected 1 or more."
+                )
+        return self._answers(images, top, batch)
 
     def _answers(
-        self, images: Iterable[str | Path | bytes | np.ndarray], top: int
+        self, images: Iterable[str | Path | bytes | np.ndarray], top: int, batch: int
     ) -> Iterator[Prediction]:
         with ThreadPoolExecutor() as pool:
-            source = iter(images)
-            while group := list(islice(source, _BATCH)):
+            for group in _groups(images, batch):
                 pixels = list(pool.map(self._pixels, group))
                 usable = [each for each in pixels if isinstance(each, np.ndarray)]
                 answers = iter(self.probabilities(np.stack(usable)) if usable else ())
@@ -156,11 +167,14 @@ class Classifier:
                 f"An array of {pixels.dtype} {pixels.shape} holds no images for this model; "
                 f"{expected}."
             )
-        with torch.inference_mode():
+        step = images_at_once(BATCH, *shape[:2])
+        answers = np.empty((len(pixels), len(self.class_names)))
+        for start in range(0, len(pixels), step):
             # torch takes neither mirrored views nor, without a warning, memory that is read-only.
-            owned = np.require(pixels, requirements=("C", "W"))
-            logits = self.network(torch.from_numpy(owned)).double()
-        answers: np.ndarray = logits.softmax(dim=1).numpy()
+            owned = np.require(pixels[start : start + step], requirements=("C", "W"))
+            with torch.inference_mode():
+                logits = self.network(torch.from_numpy(owned)).double()
+            answers[start : start + step] = logits.softmax(dim=1).numpy()
         return answers
 
     def _top(self, probabilities: np.ndarray, count: int) -> tuple[tuple[str, float], ...]:
@@ -185,6 +199,22 @@ class Classifier:
             return decode(Path(image) if isinstance(image, str) else image, self.preprocessing)
         except Undecodable as reason:
             return str(reason)
+
+
+def _groups(
+    images: Iterable[str | Path | bytes | np.ndarray], most: int
+) -> Iterator[list[str | Path | bytes | np.ndarray]]:
+    """Images in lists that are neither long nor large."""
+    group: list[str | Path | bytes | np.ndarray] = []
+    held = 0
+    for image in images:
+        group.append(image)
+        held += len(image) if isinstance(image, bytes) else getattr(image, "nbytes", 0)
+        if len(group) == most or held >= _BATCH_BYTES:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 def load_classifier(path: str | Path) -> Classifier:

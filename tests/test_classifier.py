@@ -11,6 +11,9 @@ from torch import nn
 
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
 from tinyscope.shipping.classifier import load_classifier
 from tinyscope.shipping.model_folder import copy_model, save_model
@@ -479,6 +482,20 @@ def test_a_whitened_network_answers_with_the_norms_that_it_was_trained_with(worl
     card.write_text(json.dumps(content))
     np.testing.assert_allclose(answers(), expected(1e-12), atol=1e-6)
     assert np.abs(answers() - now).max() > 0.01
+
+
+@pytest.mark.parametrize("model", zoo.MODELS)
+def test_every_model_ships_with_the_same_answers(model, tmp_path):
+    shape = Preprocessing(32, 36, 3)
+    recipe = Recipe(model=model, widths=(4, 6), horizontal_flip=True, test_views="mirrored")
+    network = zoo.build(model, widths=(4, 6), **shape._asdict(), classes=3)
+    wrapped = PixelInput(network, mean=(120, 121, 122), deviation=(60, 61, 62)).eval()
+    names = ("a", "b", "c")
+    save_model(tmp_path, wrapped, recipe=recipe, class_names=names, preprocessing=shape, card={})
+    pixels = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = with_views(wrapped, "mirrored")(pixels)
+        assert torch.equal(load_classifier(tmp_path).network(pixels), expected)
 
 
 def test_a_preprocessing_is_part_of_the_model(folder):

@@ -17,6 +17,7 @@ from tinyscope.errors import InputError
 from tinyscope.evaluation.comparison import Comparison, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.predict import as_array, predict_logits
+from tinyscope.files import path_of
 from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.models.recipe_faults import JUDGES
 from tinyscope.plan.spelling import spelled
@@ -76,7 +77,7 @@ def run(
     return run_study(
         asked,
         data,
-        out=Path(out) if out is not None else None,
+        out=path_of(out) if out is not None else None,
         budget=budget,
         listener=listener,
     )
@@ -130,7 +131,7 @@ def improve(
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """
-    return carry_out_suggestions(Path(folder), steps=steps, data=data, listener=listener)
+    return carry_out_suggestions(path_of(folder), steps=steps, data=data, listener=listener)
 
 
 def explore(

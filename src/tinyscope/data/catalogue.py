@@ -10,6 +10,7 @@ from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.decoding import resized
 from tinyscope.data.encoded import Found
 from tinyscope.errors import InputError, nearest
+from tinyscope.files import path_of
 
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8x8 grey, 10 classes; comes along.",
@@ -50,7 +51,7 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
         size = _side(size)
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return _resized(_named(name_or_path), size)
-    path = Path(name_or_path).expanduser()
+    path = path_of(name_or_path)
     if os.path.isdir(path):  # which answers no where a Path would complain of permissions
         splits: Splits = _reader(path).load(path, size=size, trainable=trainable)
         return splits
@@ -88,7 +89,7 @@ def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
     """
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return None
-    path = Path(name_or_path).expanduser()
+    path = path_of(name_or_path)
     if os.path.isdir(path):
         there: Found = _reader(path).found(path, trainable=trainable)
         return there

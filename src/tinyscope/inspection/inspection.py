@@ -22,7 +22,7 @@ from tinyscope.data.file_facts import FileFacts, file_facts
 from tinyscope.data.image_quality import image_properties
 from tinyscope.data.review import ReviewRows, write_review
 from tinyscope.errors import StorageError
-from tinyscope.files import read_json, write_json
+from tinyscope.files import path_of, read_json, write_json
 from tinyscope.inspection.as_found import as_found, disk_bytes
 from tinyscope.inspection.checks import CHECKS
 from tinyscope.inspection.class_checks import class_checks
@@ -86,7 +86,7 @@ class Inspection:
         Raises:
             StorageError: a file cannot be written.
         """
-        folder = Path(folder)
+        folder = path_of(folder)
         for one in self.findings:
             pictured = [item for item in one["items"] if item["row"] is not None]
             if pictured:
@@ -109,7 +109,7 @@ class Inspection:
             InputError: what lies there is no review file, or one of other images.
             StorageError: it cannot be read or written.
         """
-        return write_review(Path(path), self.findings, self.splits)
+        return write_review(path_of(path), self.findings, self.splits)
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope data --json` prints: names, counts, and every check that found something.
@@ -131,6 +131,10 @@ class Inspection:
                 for one in self.summary["findings"]
             ],
         }
+
+    def __repr__(self) -> str:
+        codes = ", ".join(one["code"] for one in self.findings) or "nothing found"
+        return f"Inspection({self.name!r}, {self.summary['used']:,} images: {codes})"
 
     def _repr_html_(self) -> str:
         """The lines of a terminal, in a notebook."""

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tinyscope.errors import InputError, StorageError
-from tinyscope.files import read_json, replacing, write_json, write_text
+from tinyscope.files import path_of, read_json, replacing, write_json, write_text
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.spelling import spelled
 
@@ -210,7 +210,7 @@ def read_run(folder: str | Path) -> Run:
         StorageError: the folder holds no run, or one that another version has written and this one
             cannot read.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     content = read_json(folder / "run.json")
     version = content.get("format", 0)
     if not isinstance(version, int):

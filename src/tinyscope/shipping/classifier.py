@@ -15,6 +15,7 @@ from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
 from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import BATCH
+from tinyscope.files import path_of
 from tinyscope.models.description import DESCRIBED
 from tinyscope.plan.spelling import spelled
 from tinyscope.shipping.model_folder import is_model, read_model
@@ -225,7 +226,7 @@ def load_classifier(path: str | Path) -> Classifier:
         StorageError: its files are damaged, another version has written them and this one cannot
             read them, or its network needs an extra that is not installed.
     """
-    folder = Path(path)
+    folder = path_of(path)
     if is_model(folder / "model"):
         folder = folder / "model"
     if not is_model(folder):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyscope.errors import StorageError
 from tinyscope.evaluation.choice import Standing
-from tinyscope.files import read_json
+from tinyscope.files import path_of, read_json
 from tinyscope.report.earlier_summaries import upgraded
 from tinyscope.report.page import write_report
 from tinyscope.report.summary import FORMAT, PARTS, headline
@@ -95,8 +95,9 @@ class StudyResult:
             InputError: another file of a study, a run or a model is there.
             StorageError: it cannot be written.
         """
-        write_report(self.summary, Path(path))
-        return Path(path)
+        place = path_of(path)
+        write_report(self.summary, place)
+        return place
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope run --json` prints."""
@@ -108,6 +109,13 @@ class StudyResult:
             "summary": str(self.folder / "summary.json"),
             **headline(self.summary),
         }
+
+    def __repr__(self) -> str:
+        chosen = self.summary["recommended"]
+        return (
+            f"StudyResult({self.summary['study']['name']!r} in {str(self.folder)!r}, "
+            f"{self.verdict}: {chosen['variation']})"
+        )
 
     def _repr_html_(self) -> str:
         """The recommendation and its reason, in a notebook."""
@@ -125,7 +133,7 @@ def read_study(folder: str | Path) -> StudyResult:
     Raises:
         StorageError: there is none, it cannot be read, or a later version has written it.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
     path = folder / "summary.json"
     if not _is_there(path):
         raise StorageError(

@@ -20,6 +20,7 @@ from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
+from tinyscope.files import path_of
 from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
@@ -95,7 +96,7 @@ def train(
         )
     if data.validation is None:
         _refuse_waiting(recipe)
-    checkpoint = None if checkpoint is None else Path(checkpoint)
+    checkpoint = None if checkpoint is None else path_of(checkpoint)
     with borrowed_generator():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 

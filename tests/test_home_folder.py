@@ -31,6 +31,7 @@ def _home(home, here, monkeypatch):
 def result(world, home):
     study = tiny_study.STUDY.with_overrides({"epochs": 1})
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
         patch.setenv("HOME", str(home))
         patch.setenv("USERPROFILE", str(home))
         return ts.run(study, world, out="~/mine", seeds=1)

@@ -38,6 +38,7 @@ from tinyscope.report.contact_sheet import drawn_rows, write_contact_sheet
 from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
 from tinyscope.report.templating import counted
+from tinyscope.training.allocator import freed_memory_kept
 
 FORMAT = 1
 VERSION = 9  # raised with every change that can change a summary; voids what is kept
@@ -143,6 +144,7 @@ class Inspection:
         return f"<p><strong>{escape(first)}</strong></p><ul>{listed}</ul>"
 
 
+@freed_memory_kept()
 def inspect(
     splits: Splits,
     *,

@@ -26,8 +26,10 @@ from tinyscope.sweep.one_run import carry_out
 from tinyscope.sweep.outcome import StudyResult
 from tinyscope.sweep.planned import Planned, plan_runs
 from tinyscope.training import machine
+from tinyscope.training.allocator import freed_memory_kept
 
 
+@freed_memory_kept()
 def run_study(
     study: Study,
     data: Splits | None = None,

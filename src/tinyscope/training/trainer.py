@@ -25,7 +25,7 @@ from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
 from tinyscope.training import machine
-from tinyscope.training.allocator import keep_freed_memory
+from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
 from tinyscope.training.generator import borrowed_generator
@@ -97,7 +97,7 @@ def train(
     if data.validation is None:
         _refuse_waiting(recipe)
     checkpoint = None if checkpoint is None else path_of(checkpoint)
-    with borrowed_generator():
+    with borrowed_generator(), freed_memory_kept():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 
 
@@ -115,7 +115,6 @@ class Trainer:
     """
 
     def __init__(self, data: Splits | Material, recipe: Recipe, *, seed: int = 0) -> None:
-        keep_freed_memory()
         self.device = machine.device()
         self.recipe = recipe = machine.resolved(recipe, self.device)
         self.seed = seed

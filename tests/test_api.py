@@ -41,6 +41,15 @@ def test_evaluating_the_recommended_classifier_gives_the_runs_own_figures(result
     assert evaluation.accuracy == (stored.logits.argmax(1) == stored.labels).mean()
 
 
+def test_what_answers_in_another_precision_than_a_run_did_is_told(result):
+    """float32 whatever the run was trained in: the same answers on every machine."""
+    assert "float32" in ts.evaluate.__doc__
+    assert "float32" in ts.load_classifier.__doc__
+    assert not any(
+        each.dtype.itemsize < 4 for each in result.recommended.classifier().network.parameters()
+    )
+
+
 def test_comparing_counts_the_images_that_only_one_model_has_right(result, world):
     evaluations = {}
     for folder in sorted((result.folder / "runs").iterdir()):

@@ -164,6 +164,10 @@ def explore(
 def evaluate(classifier: Classifier, images: ImageDataset) -> Evaluation:
     """What a classifier answers for a split, with every figure and table that follows from it.
 
+    Computed in float32, as every answer of a classifier. A run that was trained in bfloat16 has
+    answered its test images in bfloat16: a few in a thousand of them may get another class here,
+    and the accuracy another last digit; see `load_classifier`.
+
     Args:
         classifier: as `load_classifier` gives it.
         images: one split, such as `data.test`, of the classifier's size, with its classes in its

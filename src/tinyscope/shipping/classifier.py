@@ -221,6 +221,11 @@ def _groups(
 def load_classifier(path: str | Path) -> Classifier:
     """The classifier in a model folder, a run's folder, or a study's folder (the recommended one).
 
+    It computes in float32 on the CPU, so that it answers alike on every machine. Where its run was
+    trained in bfloat16, the answers that the report counts were too: of CIFAR-10's 10,000 test
+    images, six models of `sprint` and `quick` told 20 to 34 otherwise, and their accuracies differ
+    by 0.06 points or less; no probability by more than 0.04.
+
     Raises:
         InputError: there is no model.
         StorageError: its files are damaged, another version has written them and this one cannot

@@ -41,6 +41,15 @@ def test_evaluating_the_recommended_classifier_gives_the_runs_own_figures(result
     assert evaluation.accuracy == (stored.logits.argmax(1) == stored.labels).mean()
 
 
+def test_what_answers_in_another_precision_than_a_run_did_is_told(result):
+    """float32 whatever the run was trained in: the same answers on every machine."""
+    assert "float32" in ts.evaluate.__doc__
+    assert "float32" in ts.load_classifier.__doc__
+    assert not any(
+        each.dtype.itemsize < 4 for each in result.recommended.classifier().network.parameters()
+    )
+
+
 def test_comparing_counts_the_images_that_only_one_model_has_right(result, world):
     evaluations = {}
     for folder in sorted((result.folder / "runs").iterdir()):
@@ -118,6 +127,9 @@ def test_nouns_show_themselves_in_a_line(result, world):
         "ImageDataset('world', test: 64 images of 16x16x3, 4 classes, 0 left out)"
     )
     assert "test images" in result._repr_html_()
+    chosen = result.summary["recommended"]["variation"]
+    assert repr(result) == (f"StudyResult('tiny' in '{result.folder}', {result.verdict}: {chosen})")
+    assert repr(ts.explore(world, training=False)).startswith("Inspection('world', 384 images: TS")
 
 
 def test_images_of_a_split_in_the_wrong_place_or_with_other_classes_are_refused(world):
@@ -140,7 +152,11 @@ def test_images_of_a_split_in_the_wrong_place_or_with_other_classes_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"budget": "3m"}, 'budget = "3m" is a text; expected seconds'),
+        ({"budget": "3m"}, r'budget = "3m" is no time; expected seconds, such as 600\.'),
+        ({"budget": float("inf")}, "budget = inf is no time"),
+        ({"budget": float("nan")}, "budget = nan is no time"),
+        ({"seeds": 1.5}, r"seeds = 1\.5 is neither a count"),
+        ({"seeds": "3"}, 'seeds = "3" is neither a count'),
         ({"data": "train"}, "data is ImageDataset; expected Splits"),
         ({"size": 8}, "asks for size = 8, and the loaded images are 16x16"),
     ],
@@ -153,6 +169,57 @@ def test_what_a_study_cannot_be_run_with_is_told_at_once(world, tmp_path, argume
     assert not (tmp_path / "s").exists()
 
 
+def test_numbers_of_numpy_are_taken_as_any_other(world, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("tinyscope.api.run_study", lambda study, *_, **more: asked.append(study))
+    study = ts.Study(name="s", overrides=TINY)
+    for seeds, expected in ((np.int64(2), (0, 1)), (np.arange(1, 3), (1, 2)), (range(2), (0, 1))):
+        ts.run(study, world, seeds=seeds, budget=np.float32(9))
+        assert asked[-1].seeds == expected
+        assert {type(seed) for seed in asked[-1].seeds} == {int}
+
+
+def test_what_is_no_study_is_refused(world):
+    with pytest.raises(InputError) as told:
+        ts.run(None, world)
+    assert str(told.value) == (
+        'study is NoneType; expected a Study, a name of "tinyscope list studies", or the path of a '
+        ".toml file."
+    )
+
+
+def test_a_split_that_the_source_lacks_is_told_with_what_cuts_it(result, world):
+    classifier = result.recommended.classifier()
+    plain = ts.Splits("world", world.train)
+    with pytest.raises(InputError) as told:
+        ts.evaluate(classifier, plain.test)
+    assert str(told.value) == (
+        "images is None: as loaded, the data set has no such split. complete(data) cuts validation "
+        "and test images from the training images, as a study does."
+    )
+    assert len(ts.evaluate(classifier, ts.complete(plain).test).labels) > 0
+
+
+def test_a_path_where_a_classifier_is_expected_is_refused(result, world):
+    with pytest.raises(InputError) as told:
+        ts.evaluate(str(result.folder), world.test)
+    assert str(told.value) == (
+        "classifier is str; expected a Classifier: load_classifier gives that of a model, run or "
+        "study folder."
+    )
+
+
+def test_evaluations_are_compared_by_name(result, world):
+    one = ts.evaluate(result.recommended.classifier(), world.test)
+    for given, kind in (([one, one], "list"), ({"a": one, "b": 0.9}, "dict")):
+        with pytest.raises(InputError) as told:
+            ts.compare(given)
+        assert str(told.value) == (
+            f"evaluations is {kind}; expected a dictionary of evaluations by name, such as "
+            '{"base": evaluate(first, images), "wide": evaluate(second, images)}.'
+        )
+
+
 def test_a_count_of_seeds_and_a_single_variation_are_taken_as_on_the_command_line(
     world, tmp_path, monkeypatch
 ):
@@ -161,6 +228,12 @@ def test_a_count_of_seeds_and_a_single_variation_are_taken_as_on_the_command_lin
     study = ts.Study(name="s", overrides=TINY, variations={"fast": {"learning_rate": 0.01}})
     ts.run(study, world, seeds=2, only="fast")
     assert (asked[0].seeds, asked[0].only) == ((0, 1), ("fast",))
+
+
+def test_a_path_is_never_taken_for_the_data_set_of_that_name(here):
+    study = ts.Study(name="s", overrides=TINY)
+    with pytest.raises(InputError, match=r'There is no "./digits" as seen from'):
+        ts.run(study, Path("./digits"), out=here / "s")
 
 
 def test_pages_of_an_inspection_go_where_a_text_says(world, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from tinyscope.data.batches import Augmentation, Batches
+from tinyscope.data.batches import Augmentation, Batches, images_at_once
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.plan.recipe import Recipe
 
@@ -20,6 +20,18 @@ def numbered(count: int) -> ImageDataset:
     images = np.broadcast_to(rows[:, None, None, None], (count, 2, 2, 3)).astype(np.uint8)
     names = tuple(f"c{row}" for row in rows)
     return ImageDataset(images, rows.astype(np.int64), names, "train", "numbers")
+
+
+@pytest.mark.parametrize(
+    ("side", "at_once"),
+    [(8, 512), (32, 512), (64, 512), (65, 496), (128, 128), (512, 8), (4096, 1)],
+)
+def test_fewer_images_are_answered_at_once_where_they_are_large(side, at_once):
+    """Of up to 64 pixels as many as ever, or answers would differ in their last bits."""
+    assert images_at_once(512, side, side) == at_once
+    images = np.zeros((1, side, side, 1), np.uint8)
+    part = ImageDataset(images, np.zeros(1, np.int64), ("a",), "train", "one")
+    assert Batches(part, device=CPU).at_once(512) == at_once
 
 
 def shuffled(

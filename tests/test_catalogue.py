@@ -104,6 +104,9 @@ def test_a_name_comes_before_a_folder_and_a_path_does_not(tmp_path, monkeypatch)
     assert len(catalogue.load("digits").train) == 1797
     assert len(catalogue.load("./digits").train) == 6
     assert len(catalogue.load(Path("digits")).train) == 6
+    assert catalogue.as_text(Path("./digits")) == "./digits"
+    assert catalogue.as_text("digits") == "digits"
+    assert catalogue.as_text(Path("photos")) == "photos"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path, monkeypatch):
@@ -160,9 +163,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("size", [7, 513])
+@pytest.mark.parametrize("size", [7, 513, "16", 16.0, True])
 def test_a_size_out_of_range_is_refused(size):
-    assert fault("digits", size=size) == (f"size = {size}: expected 8 to 512 pixels, the side.")
+    assert fault("digits", size=size) == (
+        f"size = {size!r}: expected 8 to 512 pixels, the side, as a whole number."
+    )
+
+
+def test_a_size_may_be_a_number_of_numpy():
+    assert catalogue.load("digits", size=np.int64(16)).train.preprocessing == (16, 16, 1)
+
+
+def test_what_is_neither_a_name_nor_a_path_is_refused():
+    assert fault(None) == (
+        "A NoneType is no data set; expected a name or a path: a folder of images, a folder of "
+        "parquet shards or a .npz file."
+    )
 
 
 def test_the_cache_folder_is_the_named_one_or_the_platforms(tmp_path, monkeypatch):

@@ -74,7 +74,7 @@ def test_a_class_that_was_not_learnt_is_never_the_answer():
 def test_it_comes_back_from_a_file_with_the_same_answers(models, name, classes):
     values = torch.from_numpy(clouds(classes)[0])
     head = ClassicalHead(models[name, classes], classes)
-    again = classical_head(head.as_bytes(), classes=classes, file="c.skops")
+    again = classical_head(head.as_bytes(), classes=classes, features=6, file="c.skops")
     assert torch.equal(again(values), head(values))
 
 
@@ -116,7 +116,7 @@ def test_a_file_with_anything_else_in_it_is_refused():
     from skops.io import dumps
 
     with pytest.raises(StorageError) as told:
-        classical_head(dumps(Foreign()), classes=3, file="c.skops")
+        classical_head(dumps(Foreign()), classes=3, features=6, file="c.skops")
     assert str(told.value) == (
         "c.skops holds test_classical_head.Foreign, which no model of this tool consists of."
     )
@@ -127,8 +127,48 @@ def test_a_file_with_anything_else_in_it_is_refused():
 )
 def test_a_damaged_file_is_told_by_its_name(content):
     with pytest.raises(StorageError) as told:
-        classical_head(content, classes=3, file="c.skops")
+        classical_head(content, classes=3, features=6, file="c.skops")
     assert str(told.value).startswith("c.skops is damaged: ")
+
+
+@pytest.mark.parametrize(
+    "held", ["a list", "no model", "unfitted", "other features", "other classes"]
+)
+def test_a_file_whose_model_cannot_answer_is_told(models, held):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    from skops.io import dumps
+
+    model = models["logistic-regression", 3]
+    content = {
+        "a list": [1, 2],
+        "no model": StandardScaler().fit(clouds()[0]),
+        "unfitted": LogisticRegression(),
+    }.get(held, model)
+    classes = 2 if held == "other classes" else 3
+    features = 5 if held == "other features" else 6
+    with pytest.raises(StorageError) as told:
+        classical_head(dumps(content), classes=classes, features=features, file="c.skops")
+    assert str(told.value).startswith("c.skops is damaged: ")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("schema", ["[]", "{}", "null"])
+def test_a_file_with_another_schema_is_told(models, schema):
+    held = BytesIO()
+    with ZipFile(held, "w") as file:
+        file.writestr("schema.json", schema)
+    with pytest.raises(StorageError, match=r"c\.skops is damaged: "):
+        classical_head(held.getvalue(), classes=3, features=6, file="c.skops")
+
+
+def test_a_model_with_numbers_that_are_none_is_told():
+    model = fitted("logistic-regression", *clouds(), seed=0)
+    model[-1].coef_[0, 0] = np.nan
+    content = ClassicalHead(model, 3).as_bytes()
+    with pytest.raises(StorageError) as told:
+        classical_head(content, classes=3, features=6, file="c.skops")
+    assert str(told.value) == "c.skops is damaged: its answers are no finite numbers."
 
 
 def test_a_file_that_was_cut_off_is_told(models):
@@ -138,7 +178,7 @@ def test_a_file_that_was_cut_off_is_told(models):
         pass
     for content in (whole[: len(whole) // 2], emptied.getvalue()):
         with pytest.raises(StorageError):
-            classical_head(content, classes=3, file="c.skops")
+            classical_head(content, classes=3, features=6, file="c.skops")
 
 
 def test_a_head_of_another_scikit_learn_is_told_in_one_line(models, monkeypatch, caplog):

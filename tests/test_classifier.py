@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -5,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.errors import InputError, StorageError
+from tinyscope.models import zoo
+from tinyscope.models.pixel_input import PixelInput
+from tinyscope.models.views import with_views
 from tinyscope.plan.recipe import Recipe
-from tinyscope.shipping.classifier import copy_model, load_classifier, save_model
+from tinyscope.shipping.classifier import load_classifier
+from tinyscope.shipping.model_folder import copy_model, save_model
 from tinyscope.training.trainer import train
 
 RECIPE = Recipe(
@@ -114,6 +120,49 @@ def test_more_photos_than_a_batch_are_all_answered(folder, world):
     ]
 
 
+def test_many_or_large_images_are_computed_a_few_at_a_time(folder, world):
+    loaded = load_classifier(folder)
+    pixels = world.test.images[np.arange(1100) % 64]
+    expected = loaded.probabilities(world.test.images)
+    seen = []
+    loaded.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    found = loaded.probabilities(pixels)
+    assert seen == [512, 512, 76]
+    np.testing.assert_allclose(found, expected[np.arange(1100) % 64], atol=1e-6)
+    assert loaded.probabilities(pixels[:0]).shape == (0, 4)
+
+
+def test_a_camera_is_answered_frame_by_frame(folder, world):
+    taken = []
+
+    def frames():
+        for number in range(6):
+            taken.append(number)
+            yield world.test.images[number]
+
+    answers = load_classifier(folder).predict_each(frames(), batch=2)
+    next(answers)
+    assert taken == [0, 1]
+    next(answers), next(answers)
+    assert taken == [0, 1, 2, 3]
+    assert len(list(answers)) == 3
+
+
+def test_large_files_are_not_read_ahead_by_their_number_alone(folder, monkeypatch):
+    monkeypatch.setattr("tinyscope.shipping.classifier._BATCH_BYTES", 100)
+    taken = []
+    files = (taken.append(number) or b"x" * 60 for number in range(9))
+    assert next(load_classifier(folder).predict_each(files)).error
+    assert taken == [0, 1]
+
+
+@pytest.mark.parametrize(("batch", "shown"), [(0, "0"), ("8", '"8"'), (1.5, "1.5")])
+def test_fewer_than_one_image_cannot_be_read_at_once(folder, batch, shown):
+    with pytest.raises(InputError) as told:
+        load_classifier(folder).predict_each([], batch=batch)
+    assert str(told.value) == f"batch = {shown} is no count of images; expected 1 or more."
+
+
 def test_an_array_of_another_shape_is_refused(folder):
     with pytest.raises(InputError) as told:
         load_classifier(folder).predict(np.zeros((8, 8, 3), np.uint8))
@@ -164,6 +213,16 @@ def test_probabilities_of_what_is_no_batch_of_images_are_refused(folder, pixels,
     assert str(told.value) == f"{given}{told_of}; expected uint8 (N, 16, 16, 3)."
 
 
+def test_mirrored_and_read_only_arrays_are_answered_as_any_other(folder, world):
+    loaded = load_classifier(folder)
+    mirrored = world.test.images[:, :, ::-1]
+    read_only = mirrored.copy()
+    read_only.setflags(write=False)
+    expected = loaded.probabilities(mirrored.copy())
+    np.testing.assert_array_equal(loaded.probabilities(mirrored), expected)
+    np.testing.assert_array_equal(loaded.probabilities(read_only), expected)
+
+
 def test_a_place_that_is_a_file_takes_no_model(folder, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match="cannot be written"):
@@ -203,6 +262,132 @@ def test_a_damaged_model_folder_is_one_clear_line(folder, damage):
     assert "\n" not in str(told.value)
     expected = "was written by a later version" if damage == "later" else "is damaged as a model"
     assert str(told.value).startswith(f"{folder} {expected}")
+
+
+def edited(folder, changes):
+    card = folder / "model.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"layers": [1]}, "layers = [1] is not a list of texts"),
+        ({"model": 5}, "model = 5 is not a text"),
+        ({"epsilon": "x"}, 'epsilon = "x" is not a number above 0'),
+        ({"epsilon": float("nan")}, "epsilon = nan is not a number above 0"),
+        ({"class_names": "abcd"}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c", 4]}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c", "a"]}, "class_names is not a list of different texts"),
+        ({"class_names": ["a", "b", "c"]}, "network.5.bias is (4,) in weights.safetensors and"),
+        ({"preprocessing": {"height": "16", "width": 16, "channels": 3}}, 'height = "16" is not'),
+        ({"preprocessing": {"height": 16, "width": 16, "channels": 1}}, "network.0.weight is (8,"),
+        ({"card": []}, "card is not a table of values"),
+        ({"sha256": {"../x": ""}}, 'sha256 names "../x", which is no part of a model'),
+        ({"sha256": 1}, "'int' object has no attribute 'items'"),
+    ],
+)
+def test_values_of_a_model_folder_that_were_edited_are_one_line(folder, changes, told):
+    edited(folder, changes)
+    with pytest.raises(StorageError) as caught:
+        load_classifier(folder)
+    assert str(caught.value).startswith(f"{folder} is damaged as a model folder: {told}")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_at_all_is_no_model(folder):
+    (folder / "model.json").write_text("[]")
+    with pytest.raises(StorageError, match="is damaged as a model folder: "):
+        load_classifier(folder)
+
+
+def test_a_network_too_large_for_its_weights_is_refused_before_it_takes_memory(folder):
+    wide = {"model": "whitened-cnn", "widths": [8, 4096, 4096], "depth": 2}
+    edited(folder, wide)
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StorageError, match=r"in the network that model\.json describes"):
+        load_classifier(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def rewritten(folder, change):
+    """Other weights, of which model.json has no digest, as earlier versions wrote it."""
+    weights = load_file(folder / "weights.safetensors")
+    change(weights)
+    save_file(weights, folder / "weights.safetensors")
+    content = json.loads((folder / "model.json").read_text())
+    del content["sha256"]
+    (folder / "model.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(folder, value):
+    rewritten(folder, lambda weights: weights["network.0.weight"].view(-1)[:1].fill_(value))
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f"{folder} is damaged as a model folder: weights.safetensors holds values of "
+        "network.0.weight that are no finite numbers."
+    )
+
+
+def test_a_normalization_of_other_channels_is_refused(folder):
+    def longer(weights):
+        weights["mean"], weights["scale"] = torch.ones(5), torch.ones(5)
+
+    rewritten(folder, longer)
+    with pytest.raises(StorageError, match="is damaged as a model folder: "):
+        load_classifier(folder)
+
+
+def test_a_model_of_an_earlier_version_has_no_digests_and_is_read(folder, world):
+    expected = load_classifier(folder).probabilities(world.test.images)
+    rewritten(folder, lambda weights: None)
+    found = load_classifier(folder).probabilities(world.test.images)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_that_were_exchanged_are_told_by_their_digest(folder):
+    path = folder / "weights.safetensors"
+    content = json.loads((folder / "model.json").read_text())
+    assert content["sha256"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(StorageError) as told:
+        load_classifier(folder)
+    assert str(told.value) == (
+        f"{folder} is damaged as a model folder: weights.safetensors is not the file that "
+        "model.json was written with: its SHA-256 differs."
+    )
+
+
+def test_loading_a_model_draws_from_no_generator(folder):
+    before = torch.get_rng_state()
+    load_classifier(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_image_that_a_model_has_no_number_for_gets_an_error(folder, world):
+    loaded = load_classifier(folder)
+
+    class Overflowing(nn.Module):
+        def forward(self, pixels):
+            return torch.where(pixels[:, :1, 0, 0] > 0, torch.inf, torch.zeros(len(pixels), 4))
+
+    loaded.network = Overflowing()
+    images = [np.full((16, 16, 3), level, np.uint8) for level in (0, 1)]
+    first, second = loaded.predict_each(images)
+    assert first.class_name == "bars"
+    assert second.as_dict() == {
+        "file": "",
+        "class": None,
+        "probability": None,
+        "top": [],
+        "cannot_tell": None,
+        "error": "the model's answer is no number",
+    }
 
 
 def test_a_network_that_only_another_version_has_is_told_with_the_models_folder(folder):
@@ -297,6 +482,20 @@ def test_a_whitened_network_answers_with_the_norms_that_it_was_trained_with(worl
     card.write_text(json.dumps(content))
     np.testing.assert_allclose(answers(), expected(1e-12), atol=1e-6)
     assert np.abs(answers() - now).max() > 0.01
+
+
+@pytest.mark.parametrize("model", zoo.MODELS)
+def test_every_model_ships_with_the_same_answers(model, tmp_path):
+    shape = Preprocessing(32, 36, 3)
+    recipe = Recipe(model=model, widths=(4, 6), horizontal_flip=True, test_views="mirrored")
+    network = zoo.build(model, widths=(4, 6), **shape._asdict(), classes=3)
+    wrapped = PixelInput(network, mean=(120, 121, 122), deviation=(60, 61, 62)).eval()
+    names = ("a", "b", "c")
+    save_model(tmp_path, wrapped, recipe=recipe, class_names=names, preprocessing=shape, card={})
+    pixels = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = with_views(wrapped, "mirrored")(pixels)
+        assert torch.equal(load_classifier(tmp_path).network(pixels), expected)
 
 
 def test_a_preprocessing_is_part_of_the_model(folder):

@@ -249,6 +249,11 @@ LONG = "x" * 300
         (["run", "demo", "--data", ""], "Invalid value for '--data': it is empty"),
         (["run", "demo", "--out", ""], "Invalid value for '--out': it is empty"),
         (["data", ""], "Invalid value for 'DATA': it is empty"),
+        (
+            ["predict", "model", "a.png", "--csv", "-"],
+            "Invalid value for '--csv': - is no stream here; expected a path, or ./- for one "
+            "called so",
+        ),
         (["predict", "model", ""], "Invalid value for 'IMAGES...': it is empty"),
         (
             ["predict", "model", "a.png", "--top", "0"],

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,22 @@ def test_anything_that_decides_features_has_its_own(world, cache, change):
     assert extract.calls > 0
     found(extract, world.validation)
     assert len(list(cache.glob("features/*.npy"))) == 3
+
+
+def test_large_images_pass_in_parts_with_the_same_random_changes(world, cache):
+    view = random_view(1, SHIFTED, FILL)
+    large = replace(world.train, images=world.train.images.repeat(8, 1).repeat(8, 2))
+    seen = []
+
+    class Watched(Corners):
+        def forward(self, pixels):
+            seen.append(len(pixels))
+            return super().forward(pixels)
+
+    kept = found(Watched(), large, view)
+    assert seen == [64, 64, 64, 64]
+    expected = Corners()(view.change(torch.from_numpy(large.images), 0))
+    np.testing.assert_array_equal(kept.values, expected.numpy().astype(np.float16))
 
 
 def test_a_random_view_changes_images_as_training_does_and_always_alike(world):

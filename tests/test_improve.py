@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +317,11 @@ def test_images_that_are_gone_are_asked_for_and_may_be_given_by_path(
         "a path or loaded images."
     )
     assert improve(on_a_path, steps=1, data="archive/mine.npz").summary["improvements"]
+
+
+def test_a_path_is_never_taken_for_the_data_set_of_that_name(folder, here):
+    with pytest.raises(InputError, match=r'There is no "./digits" as seen from'):
+        improve(folder, data=Path("digits"))
 
 
 def test_a_study_of_loaded_images_asks_for_them(folder):

@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,34 @@ def test_every_public_name_is_there_and_is_documented(name: str) -> None:
         assert value.__name__ == name
         assert value.__doc__
         assert value is getattr(importlib.import_module(value.__module__), name)
+
+
+def test_what_is_raised_heard_and_read_back_is_public() -> None:
+    assert {
+        *("InputError", "DataError", "StorageError", "Listener", "StudyResult"),
+        *("complete", "read_run", "read_study"),
+    } <= set(tinyscope.__all__)
+
+
+def test_type_checkers_take_what_the_documentation_gives(tmp_path: Path) -> None:
+    """Of the package as it is installed: without its marker nothing of it would be looked at."""
+    assert (Path(tinyscope.__file__).parent / "py.typed").exists()
+    (tmp_path / "mine.py").write_text(
+        "from tinyscope.plan.recipe import Recipe\n"
+        "from tinyscope.plan.study import Study\n"
+        "Recipe(model='layer-stack', layers=['flatten'], widths=[8, 16], head=('relu',))\n"
+        "Study(name='a', seeds=3, only=['base'])\n"
+        "first: int = Study(name='b', seeds=[1, 2]).seeds[0]\n"
+        "Study(name='c', seeds='3')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-incremental", "--no-color-output", "mine.py"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    only, _ = done.stdout.splitlines()
+    assert only.startswith('mine.py:6: error: Argument "seeds"')
 
 
 def test_a_name_that_is_not_there_is_refused_as_by_any_module() -> None:

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -34,6 +35,29 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(world):
     assert_same_bits(train(world, SMALL, seed=3).network, train(world, SMALL, seed=3).network)
 
 
+def test_a_training_in_another_thread_does_not_change_the_weights(world):
+    """Both would seed, and draw from, the one generator that torch has for a process."""
+    expected = train(world, SMALL, seed=3).network
+    inside, over = Event(), Event()
+
+    def other():
+        train(world, SMALL, seed=4, on_step=lambda *_: (inside.set(), over.wait(10)))
+
+    thread = Thread(target=other)
+
+    def in_the_middle(step, steps):
+        if not thread.ident:
+            thread.start()
+            inside.wait(0.5)
+
+    trained = train(world, SMALL, seed=3, on_step=in_the_middle)
+    assert not inside.is_set()
+    over.set()
+    thread.join()
+    assert inside.is_set()
+    assert_same_bits(trained.network, expected)
+
+
 def test_another_seed_gives_other_weights(world):
     one, other = (weights(train(world, SMALL, seed=seed).network) for seed in (0, 1))
     assert any(one[name].tobytes() != other[name].tobytes() for name in one)
@@ -42,6 +66,14 @@ def test_another_seed_gives_other_weights(world):
 def test_what_is_no_recipe_is_refused(world):
     with pytest.raises(InputError, match="recipe is 'quick'; expected a Recipe"):
         train(world, "quick")
+
+
+def test_a_name_where_loaded_images_are_expected_is_refused():
+    with pytest.raises(InputError) as told:
+        train("digits", SMALL)
+    assert str(told.value) == (
+        "data is str; expected Splits, as load gives them for a name or a path."
+    )
 
 
 def test_early_stopping_gives_back_the_weights_of_the_lowest_validation_loss(world):
@@ -55,8 +87,18 @@ def test_early_stopping_gives_back_the_weights_of_the_lowest_validation_loss(wor
     assert_same_bits(trained.network, until_best.network)
 
 
+@pytest.mark.parametrize("key", ["early_stopping_patience", "plateau_patience"])
+def test_a_recipe_that_waits_for_the_validation_loss_needs_validation_images(world, key):
+    with pytest.raises(InputError) as told:
+        train(Splits("world", world.train), replace(SMALL, **{key: 2}))
+    assert str(told.value) == (
+        f"{key} = 2 watches the validation loss, and the data hold no validation images. "
+        f"tinyscope.complete(data) cuts some; or set {key} = None."
+    )
+
+
 def test_without_validation_images_every_epoch_is_trained_and_none_is_best(world):
-    trained = train(Splits("world", world.train), replace(SMALL, early_stopping_patience=1))
+    trained = train(Splits("world", world.train), SMALL)
     assert [row["val_loss"] for row in trained.history] == [None] * 4
     assert (trained.best_epoch, trained.stopped) == (None, "all epochs")
 

@@ -16,7 +16,8 @@ from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import MeanLinear, WhitenedCNN
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import recipe as recipe_named
-from tinyscope.shipping.classifier import load_classifier, save_model
+from tinyscope.shipping.classifier import load_classifier
+from tinyscope.shipping.model_folder import save_model
 from tinyscope.training import untrained as untrained_module
 from tinyscope.training.trainer import train
 from tinyscope.training.untrained import untrained

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tinyscope.data.catalogue import load as load
     from tinyscope.data.dataset import ImageDataset as ImageDataset
     from tinyscope.data.dataset import Splits as Splits
+    from tinyscope.data.splitting import complete as complete
+    from tinyscope.errors import DataError as DataError
+    from tinyscope.errors import InputError as InputError
+    from tinyscope.errors import StorageError as StorageError
     from tinyscope.evaluation.evaluation import Evaluation as Evaluation
     from tinyscope.inspection.inspection import Inspection as Inspection
     from tinyscope.plan.recipe import Recipe as Recipe
@@ -21,29 +25,41 @@ if TYPE_CHECKING:
     from tinyscope.plan.study import Study as Study
     from tinyscope.report.page import write_report as write_report
     from tinyscope.runs.run import Run as Run
+    from tinyscope.runs.run import read_run as read_run
     from tinyscope.shipping.classifier import (
         Classifier as Classifier,
     )
     from tinyscope.shipping.classifier import (
         load_classifier as load_classifier,
     )
+    from tinyscope.sweep.listener import Listener as Listener
+    from tinyscope.sweep.outcome import StudyResult as StudyResult
+    from tinyscope.sweep.outcome import read_study as read_study
     from tinyscope.training.trainer import train as train
 
 _HOMES = {
     "Classifier": "shipping.classifier",
+    "DataError": "errors",
     "Evaluation": "evaluation.evaluation",
     "ImageDataset": "data.dataset",
+    "InputError": "errors",
     "Inspection": "inspection.inspection",
+    "Listener": "sweep.listener",
     "Recipe": "plan.recipe",
     "Run": "runs.run",
     "Splits": "data.dataset",
+    "StorageError": "errors",
     "Study": "plan.study",
+    "StudyResult": "sweep.outcome",
     "compare": "api",
+    "complete": "data.splitting",
     "evaluate": "api",
     "explore": "api",
     "improve": "api",
     "load": "data.catalogue",
     "load_classifier": "shipping.classifier",
+    "read_run": "runs.run",
+    "read_study": "sweep.outcome",
     "recipe": "plan.recipe_book",
     "run": "api",
     "train": "training.trainer",

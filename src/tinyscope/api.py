@@ -1,21 +1,26 @@
 """The verbs of the Python package that join several parts: run, improve, evaluate, compare."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from tinyscope.data.batches import Batches
-from tinyscope.data.catalogue import load
+from tinyscope.data.catalogue import as_text, load
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.errors import InputError
 from tinyscope.evaluation.comparison import Comparison, compare_all
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.predict import as_array, predict_logits
+from tinyscope.files import path_of
 from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.models.recipe_faults import JUDGES
+from tinyscope.plan.spelling import spelled
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_files import load_study
 from tinyscope.shipping.classifier import Classifier
@@ -47,30 +52,49 @@ def run(
         listener: is told what happens.
 
     Raises:
-        InputError: the study has faults, or its models do not fit the images; the loaded images are
-            not of the size that it asks for.
+        InputError: an argument is of another kind, the study has faults, or its models do not fit
+            the images; the loaded images are not of the size that it asks for.
         DataError: the data cannot be used.
         StorageError: the folder cannot be used.
     """
+    if not isinstance(study, (Study, str, Path)):
+        raise InputError(
+            f"study is {type(study).__name__}; expected a Study, a name of "
+            '"tinyscope list studies", or the path of a .toml file.'
+        )
     asked = study if isinstance(study, Study) else load_study(study, judges=JUDGES)
     if seeds is not None:
-        asked = replace(asked, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
-    if isinstance(budget, str):
-        raise InputError(f'budget = "{budget}" is a text; expected seconds, such as 600.')
+        asked = replace(asked, seeds=_of_python(seeds))
+    if budget is not None:
+        budget = _seconds(budget)
     if only:
         asked = replace(asked, only=(only,) if isinstance(only, str) else tuple(only))
     if isinstance(data, (str, Path)):
-        asked, data = asked.on(str(data)), None
+        asked, data = asked.on(as_text(data)), None
     elif data is not None:
         _refuse_other(data)
         asked = asked.on(data.name)
     return run_study(
         asked,
         data,
-        out=Path(out) if out is not None else None,
+        out=path_of(out) if out is not None else None,
         budget=budget,
         listener=listener,
     )
+
+
+def _of_python(seeds: Sequence[int] | int) -> Any:
+    """Numbers of numpy as Python's, which a study file can hold; the study judges all of them."""
+    if isinstance(seeds, (Sequence, np.ndarray)) and not isinstance(seeds, str):
+        return tuple(_of_python(seed) for seed in seeds)
+    return int(seeds) if isinstance(seeds, np.integer) else seeds
+
+
+def _seconds(budget: object) -> float:
+    number = isinstance(budget, Real) and not isinstance(budget, bool)
+    if not number or not math.isfinite(budget):  # type: ignore[arg-type]
+        raise InputError(f"budget = {spelled(budget)} is no time; expected seconds, such as 600.")
+    return float(budget)  # type: ignore[arg-type]
 
 
 def _refuse_other(data: object) -> None:
@@ -107,7 +131,7 @@ def improve(
         DataError: the data are not those that the study was run on.
         StorageError: there is no finished study, or the folder cannot be used.
     """
-    return carry_out_suggestions(Path(folder), steps=steps, data=data, listener=listener)
+    return carry_out_suggestions(path_of(folder), steps=steps, data=data, listener=listener)
 
 
 def explore(
@@ -140,15 +164,29 @@ def explore(
 def evaluate(classifier: Classifier, images: ImageDataset) -> Evaluation:
     """What a classifier answers for a split, with every figure and table that follows from it.
 
+    Computed in float32, as every answer of a classifier. A run that was trained in bfloat16 has
+    answered its test images in bfloat16: a few in a thousand of them may get another class here,
+    and the accuracy another last digit; see `load_classifier`.
+
     Args:
         classifier: as `load_classifier` gives it.
         images: one split, such as `data.test`, of the classifier's size, with its classes in its
-            order.
+            order. A source without such a split has None there; `complete` cuts it.
 
     Raises:
-        InputError: the images are no `ImageDataset`, or they or their classes are not the
-            classifier's.
+        InputError: there is no classifier or no `ImageDataset`, or the images or their classes are
+            not the classifier's.
     """
+    if not isinstance(classifier, Classifier):
+        raise InputError(
+            f"classifier is {type(classifier).__name__}; expected a Classifier: load_classifier "
+            "gives that of a model, run or study folder."
+        )
+    if images is None:
+        raise InputError(
+            "images is None: as loaded, the data set has no such split. complete(data) cuts "
+            "validation and test images from the training images, as a study does."
+        )
     if not isinstance(images, ImageDataset):
         raise InputError(
             f"images is {type(images).__name__}; expected the ImageDataset of one split. load "
@@ -179,9 +217,15 @@ def compare(evaluations: Mapping[str, Evaluation]) -> list[Comparison]:
         evaluations: by name; two or more.
 
     Raises:
-        InputError: there are fewer than two, or they are not of the same images, as far as split,
-            classes and labels tell.
+        InputError: they have no names, there are fewer than two, or they are not of the same
+            images, as far as split, classes and labels tell.
     """
+    named = isinstance(evaluations, Mapping)
+    if not named or not all(isinstance(each, Evaluation) for each in evaluations.values()):
+        raise InputError(
+            f"evaluations is {type(evaluations).__name__}; expected a dictionary of evaluations by "
+            'name, such as {"base": evaluate(first, images), "wide": evaluate(second, images)}.'
+        )
     if len(evaluations) < 2:
         raise InputError(
             f"evaluations holds {len(evaluations)}; expected two or more by name, each as evaluate "

@@ -1,5 +1,6 @@
 """What commands take: texts and paths that are not empty, and the options of a study."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,18 @@ class _Text(click.ParamType):
 
 
 class _PathText(click.Path):
-    """A path; an empty one is refused, which would stand for the current folder."""
+    """A path; an empty one is refused, which would stand for the current folder.
+
+    A leading ~ is the home folder, also behind "--out=", where no shell replaces it. "-" is refused
+    as well: it would be a file or folder of that name, and no stream.
+    """
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """The path."""
-        return super().convert(TEXT.convert(value, param, ctx), param, ctx)
+        if value == "-":
+            self.fail("- is no stream here; expected a path, or ./- for one called so", param, ctx)
+        text = os.path.expanduser(TEXT.convert(value, param, ctx))
+        return super().convert(text, param, ctx)
 
 
 TEXT = _Text()

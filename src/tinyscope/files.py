@@ -22,6 +22,14 @@ virus scanner looks at it, or a spreadsheet shows it."""
 _log = logging.getLogger(__name__)
 
 
+def path_of(given: str | Path) -> Path:
+    """The path that is meant: a leading ~ is the home folder, which shells and users take it for.
+
+    Of a user that does not exist, it stays as it is.
+    """
+    return Path(os.path.expanduser(given))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes the place of `path` once it is complete and on the disk.

@@ -14,6 +14,9 @@ from tinyscope.data.augmentation import cutout, flip_and_shift, rotate_and_zoom
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.data.mapped_rows import MappedRows
 
+_USUAL_PIXELS = 64 * 64
+"""Of an image, at most, for what is computed at once to be as many as usual."""
+
 _PIECE = 10_000  # rows that are read from the disk at once on their way to another device
 
 
@@ -52,6 +55,10 @@ class Source(ABC):
         # In training, batch norm cannot take a single vector: with size > 1, two examples at least.
         most = len(self) if size == 1 else max(1, len(self) // 2)
         return min(math.ceil(len(self) / size), most)
+
+    def at_once(self, usual: int) -> int:
+        """How many examples a network answers at once, of `usual` ones of a usual size."""
+        return usual
 
     def shuffled(
         self,
@@ -118,6 +125,10 @@ class Batches(Source):
             not dataset.images.flags.writeable
         )
 
+    def at_once(self, usual: int) -> int:
+        """Fewer images where they have more than 64x64 pixels; see `images_at_once`."""
+        return images_at_once(usual, *self._images.shape[1:3])
+
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, unchanged, in the data set's order."""
         if self._rows is None:
@@ -133,6 +144,15 @@ class Batches(Source):
         there = rows.to(self._device)
         pixels = self._images[there if self._rows is None else self._rows[there]]
         return changed(pixels, draw.augmentation, draw.fill, draw.generator, chosen)
+
+
+def images_at_once(usual: int, height: int, width: int) -> int:
+    """How many images a network answers at once, of `usual` ones up to 64x64 pixels.
+
+    The maps of its layers take memory by an image's pixels, whatever its channels: 512 images of
+    512x512 would take sixty-four times what 512 of 64x64 do.
+    """
+    return max(1, min(usual, usual * _USUAL_PIXELS // (height * width)))
 
 
 def changed(

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,7 @@ from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.decoding import resized
 from tinyscope.data.encoded import Found
 from tinyscope.errors import InputError, nearest
+from tinyscope.files import path_of
 
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8x8 grey, 10 classes; comes along.",
@@ -40,11 +42,16 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
         InputError: no such name, file or folder; a size out of range.
         DataError: there is something, and no model can be trained on it.
     """
-    if size is not None and not _SIZES[0] <= size <= _SIZES[1]:
-        raise InputError(f"size = {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels, the side.")
+    if not isinstance(name_or_path, (str, Path)):
+        raise InputError(
+            f"A {type(name_or_path).__name__} is no data set; expected a name or a path: "
+            f"{_EXPECTED}."
+        )
+    if size is not None:
+        size = _side(size)
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return _resized(_named(name_or_path), size)
-    path = Path(name_or_path).expanduser()
+    path = path_of(name_or_path)
     if os.path.isdir(path):  # which answers no where a Path would complain of permissions
         splits: Splits = _reader(path).load(path, size=size, trainable=trainable)
         return splits
@@ -53,6 +60,17 @@ def load(name_or_path: str | Path, *, size: int | None = None, trainable: bool =
 
         return _resized(array_file.load(path, trainable=trainable), size)
     raise InputError(_absent(name_or_path, path))
+
+
+def _side(size: object) -> int:
+    """The number of pixels, also where it is numpy's."""
+    whole = isinstance(size, Integral) and not isinstance(size, bool)
+    if not whole or not _SIZES[0] <= size <= _SIZES[1]:  # type: ignore[operator]
+        raise InputError(
+            f"size = {size!r}: expected {_SIZES[0]} to {_SIZES[1]} pixels, the side, as a whole "
+            "number."
+        )
+    return int(size)  # type: ignore[call-overload,no-any-return]
 
 
 def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
@@ -71,13 +89,22 @@ def found(name_or_path: str | Path, *, trainable: bool = True) -> Found | None:
     """
     if isinstance(name_or_path, str) and name_or_path in DATASETS:
         return None
-    path = Path(name_or_path).expanduser()
+    path = path_of(name_or_path)
     if os.path.isdir(path):
         there: Found = _reader(path).found(path, trainable=trainable)
         return there
     if path.suffix == ".npz" and os.path.isfile(path):
         return None
     raise InputError(_absent(name_or_path, path))
+
+
+def as_text(name_or_path: str | Path) -> str:
+    """The text that a study file has for a name or a path, and that `load` takes for the same.
+
+    A `Path` never is a name: pathlib drops the "./" that tells a folder from a data set called so.
+    """
+    text = str(name_or_path)
+    return f"./{text}" if isinstance(name_or_path, Path) and text in DATASETS else text
 
 
 def _reader(folder: Path) -> ModuleType:

@@ -16,6 +16,7 @@ from tinyscope.data.earlier_review import EarlierReview
 from tinyscope.data.review_table import Rows, asked, class_meant, read_rows, write_rows
 from tinyscope.data.reviewed_images import ReviewedImages
 from tinyscope.errors import InputError, nearest
+from tinyscope.files import path_of
 
 ACTIONS = ("keep", "exclude", "relabel")
 
@@ -130,7 +131,7 @@ def apply_review(
         StorageError: it cannot be read.
     """
     parts = {part.split: ReviewedImages(part) for part in splits.parts()}
-    rows = read_rows(Path(path))
+    rows = read_rows(path_of(path))
     _check_size(path, rows, parts)
     review = _Review(parts)
     for line, row in rows:

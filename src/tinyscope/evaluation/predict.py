@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from tinyscope.data.batches import Source
 
 BATCH = 512
-"""Images at a time: as fast as larger ones, and small networks then need less than 1 GB."""
+"""Images at a time, of up to 64x64 pixels: as fast as larger batches, and small networks then need
+less than 1 GB."""
 
 
 def predict_logits(network: nn.Module, images: Source, *, precision: str) -> Tensor:
@@ -27,7 +28,7 @@ def predict_logits(network: nn.Module, images: Source, *, precision: str) -> Ten
         return torch.cat(
             [
                 forward(network, pixels, precision=precision).float()
-                for pixels, _ in images.in_order(BATCH)
+                for pixels, _ in images.in_order(images.at_once(BATCH))
             ]
         )
 

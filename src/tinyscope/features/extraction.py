@@ -9,13 +9,20 @@ the view, the precision.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from tinyscope.data.batches import Augmentation, Batches, Draw, Source, changed
+from tinyscope.data.batches import (
+    Augmentation,
+    Batches,
+    Draw,
+    Source,
+    changed,
+    images_at_once,
+)
 from tinyscope.data.cache_folder import entry
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.errors import StorageError
@@ -142,7 +149,9 @@ def fresh_features(
 
 def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
     """Where the features of a split in a view are kept, or will be; see `features_of`."""
-    what = (digest, images.pixels_fingerprint, view.name, precision)
+    what: list[Any] = [digest, images.pixels_fingerprint, view.name, precision]
+    if (at_once := images_at_once(_BATCH, *images.images.shape[1:3])) < _BATCH:
+        what.append(at_once)  # which may change the last digit
     return entry("features", *what, versions=[VERSION]).with_suffix(".npy")
 
 
@@ -185,9 +194,12 @@ def _passed(
     """Features float16 (n, F) of batch after batch, each with how many images are done then."""
     done = 0
     extract.eval()
-    for pixels, _ in Batches(images, device=device).in_order(_BATCH):
+    batches = Batches(images, device=device)
+    # A view's random changes are drawn for so many rows together, however many pass at once.
+    for pixels, _ in batches.in_order(_BATCH):
         with torch.inference_mode():
-            found = forward(extract, view.change(pixels, done), precision=precision)
+            seen = view.change(pixels, done).split(batches.at_once(_BATCH))
+            found = torch.cat([forward(extract, each, precision=precision) for each in seen])
             values = in_half_precision(found).cpu().numpy()
         done += len(values)
         yield done, values

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tinyscope.errors import InputError, StorageError
 from tinyscope.features.hub import weights_file
+from tinyscope.files import path_of
 from tinyscope.models import timm_network
 from tinyscope.models.backbones import TIMM, Backbone, build_backbone
 
@@ -53,7 +54,7 @@ def load_backbone(name: str, *, weights: str = "", layer: str = "") -> tuple[Bac
     """
     backbone = build_backbone(name, layer)
     if weights:
-        path = _given_file(Path(weights).expanduser())
+        path = _given_file(path_of(weights))
     else:
         path = SHIPPED[name] if name in SHIPPED else weights_file(_repository(name))
     with _opened(path) as file:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyscope.data.file_facts import FileFacts
+from tinyscope.files import path_of
 
 _SIZES = 8
 
@@ -51,7 +52,7 @@ def disk_bytes(origin: str | Path | None, facts: Mapping[str, FileFacts]) -> int
     """Bytes of all image files, or of the file that holds the arrays; None where neither is."""
     if facts:
         return int(sum(one.size_bytes.sum() for one in facts.values()))
-    path = Path(origin).expanduser() if origin is not None else None
+    path = path_of(origin) if origin is not None else None
     return path.stat().st_size if path is not None and path.is_file() else None
 
 

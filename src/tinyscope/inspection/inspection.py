@@ -22,7 +22,7 @@ from tinyscope.data.image_quality import image_properties
 from tinyscope.data.review import ReviewRows, write_review
 from tinyscope.errors import StorageError
 from tinyscope.features import extraction
-from tinyscope.files import read_json, write_json
+from tinyscope.files import path_of, read_json, write_json
 from tinyscope.inspection import out_of_sample
 from tinyscope.inspection.as_found import as_found, disk_bytes
 from tinyscope.inspection.checks import CHECKS
@@ -40,6 +40,7 @@ from tinyscope.report.contact_sheet import drawn_rows, write_contact_sheet
 from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
 from tinyscope.report.templating import counted
+from tinyscope.training.allocator import freed_memory_kept
 
 FORMAT = 1
 VERSION = 10  # raised with every change that can change a summary; voids what is kept
@@ -89,7 +90,7 @@ class Inspection:
             InputError: a data.json or data.html of somebody else is there.
             StorageError: a file cannot be written.
         """
-        folder = Path(folder)
+        folder = path_of(folder)
         refuse_foreign(folder)
         for one in self.findings:
             pictured = [item for item in one["items"] if item["row"] is not None]
@@ -113,7 +114,7 @@ class Inspection:
             InputError: what lies there is no review file, or one of other images.
             StorageError: it cannot be read or written.
         """
-        return write_review(Path(path), self.findings, self.splits)
+        return write_review(path_of(path), self.findings, self.splits)
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope data --json` prints: names, counts, and every check that found something.
@@ -136,6 +137,10 @@ class Inspection:
             ],
         }
 
+    def __repr__(self) -> str:
+        codes = ", ".join(one["code"] for one in self.findings) or "nothing found"
+        return f"Inspection({self.name!r}, {self.summary['used']:,} images: {codes})"
+
     def _repr_html_(self) -> str:
         """The lines of a terminal, in a notebook."""
         first, *rest = self.lines()
@@ -143,6 +148,7 @@ class Inspection:
         return f"<p><strong>{escape(first)}</strong></p><ul>{listed}</ul>"
 
 
+@freed_memory_kept()
 def inspect(
     splits: Splits,
     *,

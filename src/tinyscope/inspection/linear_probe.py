@@ -25,6 +25,7 @@ from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import Extractor, TransferNetwork
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
+from tinyscope.training.generator import borrowed_generator
 
 _BACKBONE, _SIDE = "cifar100-backbone", 32  # pixels, as its training images had
 _FOLDS, _SEED = 5, 0
@@ -81,7 +82,7 @@ def probe_answers(
     """
     device = machine.device()
     precision = machine.fast_precision(device)
-    with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
+    with borrowed_generator():  # weights are drawn before they are read
         backbone, digest = load_backbone(_BACKBONE)
     transfer = TransferNetwork(backbone.network, nn.Identity(), size=_SIDE, pooling="mean")
     wrapped = PixelInput(transfer, mean=backbone.mean, deviation=backbone.deviation)

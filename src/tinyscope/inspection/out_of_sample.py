@@ -269,7 +269,8 @@ def _answered(
     logits, features = [], []
     try:
         with torch.inference_mode():
-            for pixels, _ in Batches(part, device=device).in_order(BATCH):
+            batches = Batches(part, device=device)
+            for pixels, _ in batches.in_order(batches.at_once(BATCH)):
                 seen.clear()
                 answer = forward(viewed, pixels, precision=recipe.precision)
                 logits.append(answer.float().cpu())

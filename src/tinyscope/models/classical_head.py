@@ -3,7 +3,6 @@
 import logging
 import warnings
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -79,7 +78,7 @@ def library_version() -> str:
 
 
 def classical_head(
-    content: bytes, *, classes: int, file: str, fitted_by: str | None = None
+    content: bytes, *, classes: int, features: int, file: str, fitted_by: str | None = None
 ) -> ClassicalHead:
     """The head that `ClassicalHead.as_bytes` wrote.
 
@@ -88,6 +87,7 @@ def classical_head(
     Args:
         content: of the file.
         classes: K.
+        features: F, of those that it was fitted on.
         file: how messages call it.
         fitted_by: the version of scikit-learn that wrote it, for messages; None if that is unknown.
 
@@ -104,24 +104,28 @@ def classical_head(
                 f"{file} holds {unknown[0]}, which no model of this tool consists of."
             )
         estimator, others = _loaded(content)
-    except (
-        *(OSError, ValueError, KeyError, TypeError, ImportError, AttributeError),
-        BadZipFile,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
+        head = ClassicalHead(estimator, classes)
+        # Whatever the file holds: only what is fitted, to such features and classes, answers.
+        answer = head(torch.ones(1, features))
+    except StorageError:
+        raise
+    except Exception as error:  # skops and scikit-learn stumble over damage in any way they like
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if fitted_by not in (None, library_version()):
             raise StorageError(
                 f"{file} was fitted by scikit-learn {fitted_by}, and {library_version()} cannot "
                 f"read it ({reason}): install scikit-learn=={fitted_by}."
             ) from None
         raise StorageError(f"{file} is damaged: {reason}.") from None
+    if not answer.isfinite().all():
+        raise StorageError(f"{file} is damaged: its answers are no finite numbers.")
     for other in others:
         _log.warning(
             "%s was fitted by scikit-learn %s and is read by %s: its answers may be others. "
             "Install scikit-learn==%s for those that were measured.",
             *(file, other, library_version(), other),
         )
-    return ClassicalHead(estimator, classes)
+    return head
 
 
 def _loaded(content: bytes) -> tuple[Any, list[str]]:

@@ -75,9 +75,9 @@ def backbone_of(description: Description) -> Backbone:
     if "network" not in description:
         return build_backbone(description["name"], description["layer"])
     shape = description["network"]
-    wrapped = PixelInput(
-        network_of(shape), mean=description["mean"], deviation=description["deviation"]
-    )
+    network = network_of(shape)
+    with torch.device("cpu"):  # numbers that are read, also where the network is but shapes
+        wrapped = PixelInput(network, mean=description["mean"], deviation=description["deviation"])
     return cut(wrapped, shape, name=description["name"], layer=description["layer"])
 
 

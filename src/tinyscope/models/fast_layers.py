@@ -1,5 +1,6 @@
 """Layers that compute what torch's do, in less time on a CPU."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -110,7 +111,11 @@ class WhitenedConv2d(nn.Conv2d):
 
     def on_pixels(self) -> Tensor:
         """The kernel that pixels are multiplied by: float32 (out, channels, patch+2, patch+2)."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        device = self.weight.device.type
+        casts = torch.amp.is_autocast_available(
+            device
+        )  # the meta device, of shapes alone, does not
+        with torch.autocast(device, enabled=False) if casts else nullcontext():
             return F.conv_transpose2d(self.weight, self.filters)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyscope.errors import InputError, nearest
+from tinyscope.files import path_of
 from tinyscope.plan.spelling import spelled
 
 
@@ -172,7 +173,7 @@ def _read(
     if tables in built_in_tables():
         here, shown = _folder() / tables, f"{tables}/"
     else:
-        here, shown = Path(tables), f"{Path(tables)}/"
+        here, shown = path_of(tables), f"{Path(tables)}/"
     if not here.is_dir():
         raise InputError(
             f"published_tables = {spelled(tables)} is neither a folder nor one of those that come "

@@ -22,7 +22,8 @@ def _number(default: Any, **limits: float) -> Any:
 class Recipe:
     """Every choice that changes the result of a training.
 
-    Device, paths and workers are not here: they change how long it takes, not what comes out.
+    Device, paths and workers are not here: they change how long it takes, not what comes out. Lists
+    are kept as tuples.
 
     Raises:
         InputError: a value has the wrong type, is out of range, or contradicts another.
@@ -30,9 +31,9 @@ class Recipe:
 
     model: str = "compact-cnn"
     """A name of `tinyscope list models`."""
-    layers: tuple[str, ...] = ()
+    layers: Sequence[str] = ()
     """The network itself where `model = "layer-stack"`: "conv 32 3x3 same relu", "maxpool 2" …"""
-    widths: tuple[int, ...] = (64, 256, 256)
+    widths: Sequence[int] = (64, 256, 256)
     """Channels of each group of "whitened-cnn" and "whitened-cnn-folded"."""
     depth: int = _number(2, at_least=2, at_most=16)
     """Convolutions in each group of either."""
@@ -68,7 +69,7 @@ class Recipe:
     refit: bool = False
     """Whether a classifier of scikit-learn, once it has answered the validation images, is fitted
     again with them: it is that one which the test images are put to, and which ships."""
-    head: tuple[str, ...] = ()
+    head: Sequence[str] = ()
     """Layers before the dense one, as of "layer-stack": "batchnorm", "dense 256 relu" …"""
     feature_views: int = _number(1, at_least=1, at_most=100)
     """How often a training image passes a frozen backbone: once as it is, then changed at random
@@ -93,7 +94,7 @@ class Recipe:
     """Share, at most, by which an image shrinks or grows."""
     cutout: int = _number(0, at_least=0)
     """Side in pixels of a square that is blanked at a random place."""
-    training_sizes: tuple[float, ...] = ()
+    training_sizes: Sequence[float] = ()
     """Shares of the images' side at which training sees them, in equal parts of its steps; the last
     one, if any, has to be 1. Known as progressive resizing: small images cost less."""
 
@@ -146,7 +147,7 @@ class Recipe:
     hardest_share: float = _number(1.0, above=0, at_most=1)
     """Share of a step's images that are learnt from: those with the highest loss of a small
     network, the proxy, which is trained beside. 1: all of them, without a proxy."""
-    proxy_widths: tuple[int, ...] = (16, 32, 64)
+    proxy_widths: Sequence[int] = (16, 32, 64)
     """Channels of each group of the proxy, a "whitened-cnn" trained as the recipe "sprint" is."""
     proxy_size: float = _number(0.625, at_least=0.5, at_most=1)
     """Share of the images' side at which the proxy sees them, at most."""
@@ -238,7 +239,7 @@ def fault_of(key: str, value: Any) -> str | None:
     given = f"{key} = {spelled(value)}"
     if get_origin(kind) is Literal:
         return None if value in get_args(kind) else _no_choice(given, value, get_args(kind))
-    if get_origin(kind) is tuple:
+    if get_origin(kind) is Sequence:
         fits, meaning = _LISTS[key]
         return None if isinstance(value, (list, tuple)) and fits(value) else f"{given} {meaning}"
     numeric = (int, float) if kind is float else (kind,)
@@ -320,6 +321,6 @@ def _stored(key: str, value: Any) -> Any:
         return None
     if _TYPES[key] is float:
         return float(value)
-    if _TYPES[key] == tuple[float, ...]:
+    if _TYPES[key] == Sequence[float]:
         return tuple(map(float, value))
     return tuple(value) if isinstance(value, list) else value

@@ -31,6 +31,22 @@ NETWORK = (
 """Recipe keys that give a network its weights' names and shapes, or what it makes of pixels."""
 
 
+_FIRST_SEEDS: Any = (0, 1, 2)
+
+
+class _Seeds:
+    """For type checkers: given as a count or as numbers, and always read as numbers.
+
+    Nothing of it runs; dataclasses take what a descriptor can be set to for what may be given.
+    """
+
+    def __get__(self, study: object, kind: type | None = None) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def __set__(self, study: object, given: Sequence[int] | int) -> None:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A question, and everything that is trained to answer it.
@@ -55,9 +71,9 @@ class Study:
     """Recipe keys with values; every combination is a variation."""
     base: bool = True
     """Whether the unchanged base runs too, as the variation "base"."""
-    only: tuple[str, ...] = ()
+    only: Sequence[str] = ()
     """The variations that are run, and those that they begin with the weights of; empty for all."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: _Seeds = _FIRST_SEEDS
     """One run of every variation each; a count stands for the first ones. The lowest one ships."""
     validation: float = 0.1
     """Share of the training images that is set apart to choose by; 0 for none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyscope.errors import InputError, nearest, unknown
+from tinyscope.files import path_of
 from tinyscope.plan.published_figures import with_tables
 from tinyscope.plan.study import Study
 from tinyscope.plan.study_faults import (
@@ -42,7 +43,7 @@ def load_study(name_or_path: str | Path, *, judges: Judges | None = None) -> Stu
     texts = built_in()
     if given in texts:
         return parse(texts[given], name=given, file=f"{given}.toml", judges=judges)
-    path = Path(given)
+    path = path_of(given)
     if path.suffix != ".toml":
         known = unknown("study", given, texts, see="tinyscope list studies")
         named = path.suffix or os.path.exists(path)

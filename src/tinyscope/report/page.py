@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyscope.errors import InputError
-from tinyscope.files import write_text
+from tinyscope.files import path_of, write_text
 from tinyscope.report import figures
 from tinyscope.report.beside_published import curve_rows, differences, figure_rows, mistakes
 from tinyscope.report.better_recipe import better_recipe
@@ -37,14 +37,14 @@ def render(summary: Mapping[str, Any]) -> str:
     return environment().get_template("page.html").render(_context(summary))
 
 
-def write_report(summary: Mapping[str, Any], path: Path) -> None:
+def write_report(summary: Mapping[str, Any], path: str | Path) -> None:
     """Writes the page of a summary to `path`, whole or not at all.
 
     Raises:
         InputError: another file of a study, a run or a model is there.
         StorageError: the file cannot be written.
     """
-    write_page(render(summary), path)
+    write_page(render(summary), path_of(path))
 
 
 def write_page(page: str, path: Path) -> None:

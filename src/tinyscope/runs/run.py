@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from tinyscope.errors import InputError, StorageError
-from tinyscope.files import read_json, replacing, write_json, write_text
+from tinyscope.files import path_of, read_json, replacing, write_json, write_text
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.spelling import spelled
 
@@ -248,13 +248,14 @@ class Run:
         return {"test_openings": openings}
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | Path) -> Run:
     """The run in a folder, finished or not.
 
     Raises:
         StorageError: the folder holds no run, or one that another version has written and this one
             cannot read.
     """
+    folder = path_of(folder)
     content = read_json(folder / "run.json")
     version = content.get("format", 0)
     if not isinstance(version, int):

@@ -17,6 +17,7 @@ from tinyscope.data.dataset import Preprocessing, Splits
 from tinyscope.data.normalization import channel_statistics
 from tinyscope.errors import InputError, StorageError
 from tinyscope.features.weights import load_backbone, weights_digest
+from tinyscope.files import path_of
 from tinyscope.models import zoo
 from tinyscope.models.backbones import BACKBONES, TIMM, Backbone
 from tinyscope.models.description import cut
@@ -174,7 +175,7 @@ def _features(backbone: Backbone, recipe: Recipe, shape: Preprocessing) -> int:
 
 def _backbone(name: str, weights: str, layer: str) -> _Backbone:
     """Reads a backbone; a name comes first: "./vgg16" is a folder called so."""
-    folder = Path(name)
+    folder = path_of(name)
     if name in BACKBONES or name.startswith(TIMM) or not os.path.isdir(folder):
         backbone, digest = load_backbone(name, weights=weights, layer=layer)
         return backbone, {"name": backbone.name, "layer": backbone.layer}, digest

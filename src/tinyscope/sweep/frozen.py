@@ -34,6 +34,7 @@ from tinyscope.runs.run import ALL_EPOCHS
 from tinyscope.sweep.beginnings import Beginning
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
+from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.material import Material
 from tinyscope.training.stopwatch import Stopwatch
 from tinyscope.training.trainer import Row, Trained, train
@@ -67,7 +68,7 @@ class FrozenBackbone:
     ) -> None:
         self.device = machine.device()
         self.recipe = machine.resolved(start.recipe, self.device)
-        with torch.random.fork_rng(devices=[]):
+        with borrowed_generator():
             wrapped, self.mean_colour = start.network()
         self._extract = Extractor(wrapped).to(self.device).eval()
         self._whole = wrapped

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinyscope.data.catalogue import DATASETS
+from tinyscope.data.catalogue import DATASETS, as_text
 from tinyscope.data.dataset import Splits
 from tinyscope.diagnosis.fitted_recipes import training_images
 from tinyscope.diagnosis.study_checks import study_findings
@@ -146,7 +146,7 @@ def _step(
     if run_in := summary["study"]["run_in"]:  # which earlier versions did not write
         asked = _seen_from_here(asked, before.folder / run_in)
     if isinstance(data, (str, Path)):
-        asked, data = replace(asked, data=str(data)), None
+        asked, data = replace(asked, data=as_text(data)), None
     elif data is None:
         _refuse_unfound(asked, before.folder)
     try:

@@ -21,16 +21,18 @@ from tinyscope.report.page import write_report
 from tinyscope.report.stored_matrices import shortened
 from tinyscope.report.summary import summarise
 from tinyscope.runs.store import DEFAULT_ROOT, check_folder
-from tinyscope.shipping.classifier import copy_model
+from tinyscope.shipping.model_folder import copy_model
 from tinyscope.sweep.estimates import Timing, fit_to_budget, time_recipes, total_seconds
 from tinyscope.sweep.listener import Listener
 from tinyscope.sweep.one_run import carry_out
 from tinyscope.sweep.outcome import StudyResult
 from tinyscope.sweep.planned import Planned, plan_runs
 from tinyscope.training import machine
+from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.price import price_for
 
 
+@freed_memory_kept()
 def run_study(
     study: Study,
     data: Splits | None = None,

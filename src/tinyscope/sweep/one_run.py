@@ -11,7 +11,7 @@ from tinyscope.evaluation.metrics import accuracy
 from tinyscope.evaluation.predict import as_array, predict_logits
 from tinyscope.models.views import with_views
 from tinyscope.runs.run import Predictions, Run
-from tinyscope.shipping.classifier import save_model
+from tinyscope.shipping.model_folder import save_model
 from tinyscope.sweep.beginnings import Beginning
 from tinyscope.sweep.frozen import train_frozen
 from tinyscope.sweep.listener import Listener

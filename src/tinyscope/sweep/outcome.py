@@ -9,7 +9,7 @@ from typing import Any
 
 from tinyscope.errors import StorageError, TinyscopeError
 from tinyscope.evaluation.choice import Standing
-from tinyscope.files import read_json
+from tinyscope.files import path_of, read_json
 from tinyscope.report.earlier_summaries import upgraded
 from tinyscope.report.page import render, write_page
 from tinyscope.report.summary import FORMAT, PARTS, headline
@@ -110,10 +110,11 @@ class StudyResult:
             InputError: another file of a study, a run or a model is there.
             StorageError: it cannot be written, or the summary was edited.
         """
+        place = path_of(path)
         with reading(self.stored):
             page = render(self.summary)
-        write_page(page, Path(path))
-        return Path(path)
+        write_page(page, place)
+        return place
 
     def as_dict(self) -> dict[str, Any]:
         """What `tinyscope run --json` prints."""
@@ -127,6 +128,13 @@ class StudyResult:
                 **headline(self.summary),
             }
 
+    def __repr__(self) -> str:
+        chosen = self.summary["recommended"]
+        return (
+            f"StudyResult({self.summary['study']['name']!r} in {str(self.folder)!r}, "
+            f"{self.verdict}: {chosen['variation']})"
+        )
+
     def _repr_html_(self) -> str:
         """The recommendation and its reason, in a notebook."""
         with reading(self.stored):
@@ -138,13 +146,14 @@ class StudyResult:
             )
 
 
-def read_study(folder: Path) -> StudyResult:
+def read_study(folder: str | Path) -> StudyResult:
     """The result of the finished study in a folder.
 
     Raises:
         StorageError: there is none, it cannot be read, it was edited so that it lacks something, or
             a later version has written it.
     """
+    folder = path_of(folder)
     path = folder / "summary.json"
     if not _is_there(path):
         raise StorageError(

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
 from tinyscope.plan.identity import identity
@@ -17,6 +15,7 @@ from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
 from tinyscope.sweep.beginnings import Backbones, Beginning, beginning
 from tinyscope.training import machine
+from tinyscope.training.generator import borrowed_generator
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def plan_runs(
     for variation in sorted(resolved, key=study.ancestors):
         recipe = resolved[variation]
         own = beginning(recipe, data, backbones)
-        with torch.random.fork_rng(devices=[]), _told_of(variation):
+        with borrowed_generator(), _told_of(variation):
             network, _ = own.network()
         parameters = sum(each.numel() for each in network.parameters())
         weights = {name: tuple(each.shape) for name, each in network.state_dict().items()}

@@ -20,13 +20,15 @@ from tinyscope.data.batches import Augmentation
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
+from tinyscope.files import path_of
 from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
 from tinyscope.training import machine
-from tinyscope.training.allocator import keep_freed_memory
+from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
+from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.learner import Learner
 from tinyscope.training.material import Begin, Material, images_of
 from tinyscope.training.patience import ValidationWatch
@@ -68,7 +70,8 @@ def train(
     """Trains a recipe on the training images, watching the validation images.
 
     With the same data, recipe, seed, kind of machine and number of threads the weights are the same
-    bit for bit on a CPU, whether the training was interrupted or not.
+    bit for bit on a CPU, whether the training was interrupted or not. For this, only one thread of
+    a process trains at a time; others wait. torch's generators are left as they were found.
 
     Args:
         data: its test split is not looked at. `Material` where a training is not to begin with an
@@ -80,13 +83,21 @@ def train(
         on_step: is given the steps done and the steps of an epoch.
 
     Raises:
-        InputError: the model does not fit the images.
+        InputError: the data are no `Splits`, or the model does not fit the images; the recipe waits
+            for the validation loss to fall, and there are no validation images.
         StorageError: a checkpoint cannot be read or written, or is of another training.
     """
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe is {recipe!r}; expected a Recipe, as recipe(name) gives it.")
-    checkpoint = None if checkpoint is None else Path(checkpoint)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    if not isinstance(data, (Splits, Material)):
+        raise InputError(
+            f"data is {type(data).__name__}; expected Splits, as load gives them for a name or a "
+            "path."
+        )
+    if data.validation is None:
+        _refuse_waiting(recipe)
+    checkpoint = None if checkpoint is None else path_of(checkpoint)
+    with borrowed_generator(), freed_memory_kept():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 
 
@@ -104,7 +115,6 @@ class Trainer:
     """
 
     def __init__(self, data: Splits | Material, recipe: Recipe, *, seed: int = 0) -> None:
-        keep_freed_memory()
         self.device = machine.device()
         self.recipe = recipe = machine.resolved(recipe, self.device)
         self.seed = seed
@@ -333,6 +343,16 @@ class Trainer:
         if self._proxy is not None:
             learners["proxy"] = self._proxy.learner
         return learners
+
+
+def _refuse_waiting(recipe: Recipe) -> None:
+    """Refuses what would never happen without validation images, as a study does."""
+    for key in ("early_stopping_patience", "plateau_patience"):
+        if (patience := getattr(recipe, key)) is not None:
+            raise InputError(
+                f"{key} = {patience} watches the validation loss, and the data hold no validation "
+                f"images. tinyscope.complete(data) cuts some; or set {key} = None."
+            )
 
 
 def _proxy_network(begin: Begin, recipe: Recipe) -> tuple[nn.Module, Tensor]:

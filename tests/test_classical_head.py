@@ -187,7 +187,7 @@ def test_a_head_of_another_scikit_learn_is_told_in_one_line(models, monkeypatch,
     with monkeypatch.context() as then:
         then.setattr(sklearn.base, "__version__", "1.5.0")
         content = ClassicalHead(model, 3).as_bytes()
-    head = classical_head(content, classes=3, file="c.skops")
+    head = classical_head(content, classes=3, features=6, file="c.skops")
     values = torch.from_numpy(clouds()[0])
     assert torch.equal(head(values), ClassicalHead(model, 3)(values))
     assert [record.message for record in caplog.records] == [
@@ -204,7 +204,7 @@ def test_a_head_that_this_scikit_learn_cannot_read_is_told_with_the_version_that
     with ZipFile(renamed, "w") as file:
         file.writestr("schema.json", schema)
     with pytest.raises(StorageError) as told:
-        classical_head(renamed.getvalue(), classes=3, file="c.skops", fitted_by="1.5.0")
+        classical_head(renamed.getvalue(), classes=3, features=6, file="c.skops", fitted_by="1.5.0")
     assert str(told.value).startswith(
         f"c.skops was fitted by scikit-learn 1.5.0, and {sklearn.__version__} cannot read it ("
     )

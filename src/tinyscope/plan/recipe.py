@@ -257,7 +257,7 @@ def allowed(key: str) -> str:
     kind, or_none = _kind_of(key)
     if get_origin(kind) is Literal:
         return " or ".join(map(spelled, get_args(kind)))
-    if get_origin(kind) is tuple:
+    if key in _LISTS:
         return _LISTS[key][1].removeprefix("is not ").removesuffix(".")
     return ", ".join(filter(None, (_KINDS[kind], _range(key)))) + or_none
 

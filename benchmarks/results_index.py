@@ -57,7 +57,8 @@ def _row(folder: Path) -> list[str]:
     page = (folder / "README.md").read_text(encoding="utf-8")
     heading = page.partition("\n")[0].removeprefix("# ")
     link = f"[{theme}]({folder.name})"
-    return [link, heading, date, MACHINES[machine], _main_figure(folder)]
+    chosen = " (not free of choice)" if "not free of choice" in page else ""
+    return [link, heading, date, MACHINES[machine], _main_figure(folder) + chosen]
 
 
 def _main_figure(folder: Path) -> str:

@@ -301,12 +301,44 @@ def test_another_seed_that_only_guesses_is_told_of_what_is_recommended():
 
 
 def test_where_even_the_best_guesses_nothing_can_be_recommended():
-    lost = candidate("lost", [0.2], diverged=(0,))
-    choice = choose([lost, candidate("idle", [0.1], guessing=(0,))])
+    idle = candidate("idle", [0.1], guessing=(0,))
+    choice = choose([idle, candidate("less", [0.05], guessing=(0,))])
     assert (choice.variation, choice.standing) == ("idle", "guesses")
     assert choice.reason == (
         "Nothing can be recommended: with seed 0, the one that ships, even the best answers cannot "
         "be told from guesses. “idle” has the highest validation accuracy: 10.00%."
+    )
+
+
+def test_where_some_diverged_and_the_others_guess_the_most_accurate_is_shown():
+    """A training that diverged ships its best epoch, which may know something."""
+    idle, lost = candidate("idle", [0.1], guessing=(0,)), candidate("lost", [0.6], diverged=(0,))
+    choice = choose([idle, lost])
+    assert (choice.variation, choice.standing) == ("lost", "diverged")
+    assert choice.reason == (
+        "Nothing can be recommended: every training with seed 0, the one that ships, diverged or "
+        "learnt nothing. “lost” has the highest validation accuracy: 60.00%."
+    )
+
+
+def test_the_best_is_not_measured_against_one_that_learnt_nothing_where_another_was_passed_over():
+    less = candidate("less", [0.5], guessing=(0,))
+    more = candidate("more", [0.7], guessing=(0,))
+    told = choose([less, candidate("calm", [0.6]), more]).reason
+    assert told.startswith(
+        "“calm” is the only variation whose training learnt something; its validation accuracy is "
+        "60.00%. “more” has 70.00%, but its answers with seed 0 cannot be told from guesses."
+    )
+
+
+def test_where_another_seed_of_the_best_diverged_the_others_are_judged_by_the_lowest():
+    best = candidate("best", [0.6, 0.5], diverged=(1,))
+    other = candidate("other", [0.2, 0.99], diverged=(1,), guessing=(0,))
+    told = choose([other, best]).reason
+    assert told.startswith(
+        "“best” is the only variation whose training with seed 0 learnt something; its mean "
+        "validation accuracy over 2 seeds is 55.00%. “other” has 59.50%, but its answers with seed "
+        "0 cannot be told from guesses."
     )
 
 
@@ -316,6 +348,6 @@ def test_both_reasons_to_pass_over_are_named():
     choice = choose([gone, dead, candidate("calm", [0.5])])
     assert choice.reason.startswith(
         "“calm” is the only variation whose training did not diverge and learnt something; its "
-        "validation accuracy is 50.00%. “dead” has 60.00%, but its answers with seed 0 cannot be "
-        "told from guesses. “gone” has 70.00%, but its training with seed 0 diverged."
+        "validation accuracy is 50.00%. “gone” has 70.00%, but its training with seed 0 diverged. "
+        "“dead” has 60.00%, but its answers with seed 0 cannot be told from guesses."
     )

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from page_reader import Page
-from page_world import small_summary
+from page_world import small_summary, summary_of
 
 from tinyscope.report import page
 from tinyscope.report.earlier_summaries import upgraded
@@ -44,9 +44,6 @@ def test_a_summary_of_this_version_is_left_as_it_is(summary):
 
 def test_what_a_summary_of_the_first_version_lacks_is_filled_in(summary):
     summary["recommended"]["standing"] = "recommended"
-    for one in summary["variations"]:
-        for run in one["runs"]:
-            run["guesses"] = False
     found = upgraded(first_version(summary))
     summary["study"]["test_came_with_data"] = None
     assert found["study"] == summary["study"]
@@ -114,3 +111,21 @@ def test_leaks_without_what_can_be_expected_have_none(summary):
     assert found["image_interval_without"] is None
     assert found["lowest_seed_accuracy_without"] is None
     assert found["accuracy_without"] == 0.8
+
+
+def test_whether_an_earlier_summarys_trainings_guess_is_found_out_as_far_as_it_can_be(tmp_path):
+    summary = summary_of(tmp_path, ("ant", "bee"), variations={}, seeds=(0, 1))
+    one = summary["variations"][0]
+    for run in one["runs"]:
+        del run["guesses"]
+        run["history"] = [{**row, "train_accuracy": 0.5} for row in run["history"]]
+
+    def guesses(confusion, *, found=False):
+        one["validation"]["confusion"] = confusion
+        item = {"code": "TS113", "items": [{"variation": one["name"]}] * found}
+        whole = upgraded(summary | {"findings": [item]})
+        return [run["guesses"] for run in whole["variations"][0]["runs"]]
+
+    assert guesses([[50, 0], [0, 50]]) == [False, False]
+    assert guesses([[50, 0], [50, 0]]) == [True, False]
+    assert guesses([[50, 0], [50, 0]], found=True) == [True, True]

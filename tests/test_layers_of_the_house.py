@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "tinyscope"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.stat().st_size)
 
-LEAVES = {"cores", "errors", "files"}
+LEAVES = {"wording", "cores", "errors", "files"}
 PLAIN = LEAVES | {"plan", "data", "models"}
 MIDDLE = PLAIN | {"runs", "evaluation"}
 UPPER = MIDDLE | {"training", "features", "diagnosis", "report", "shipping"}
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "terminal": set(),
     "threads": {"cores"},
+    "wording": set(),
     **dict.fromkeys(("plan", "data", "models"), LEAVES),
     **dict.fromkeys(("runs", "evaluation"), PLAIN),
     **dict.fromkeys(("training", "features", "diagnosis", "shipping"), MIDDLE),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from page_world import small_summary
+from page_world import small_summary, summary_of
 
 from tinyscope import cli
 from tinyscope.errors import StorageError
@@ -134,7 +134,7 @@ def test_the_parts_that_are_asked_for_are_those_that_every_summary_has(summary):
 
 def test_a_later_format_is_told_before_anything_that_it_may_lack(tmp_path):
     told = refusal(stored(tmp_path, {"format": 99}))
-    assert told.endswith("by a later version of Tinyscope (format 99; this one reads up to 1).")
+    assert told.endswith("by a later version of Tinyscope (format 99; this one reads up to 2).")
 
 
 @pytest.mark.parametrize(
@@ -153,22 +153,22 @@ def test_terminal_notebook_and_json_call_a_model_recommended_only_where_it_is(
     result = read_study(stored(tmp_path, summary | {"recommended": chosen}))
     cli._print_result(result)
     assert capsys.readouterr().out.splitlines()[0] == f"{verdict}: base (compact-cnn)"
-    assert result._repr_html_().startswith(f"<p>{verdict}: <strong>base</strong>, ")
+    assert result._repr_html_().startswith(f"<p>{verdict}: <strong>base</strong>. ")
     assert result.as_dict()["recommended"]["standing"] == standing
 
 
-def test_the_accuracy_that_is_told_first_is_that_of_the_model_that_ships(tmp_path, summary):
-    result = read_study(stored(tmp_path, summary))
+def test_the_accuracy_that_is_told_first_is_that_of_the_model_that_ships(tmp_path):
+    summary = summary_of(tmp_path / "runs", ("ant", "bee"), variations={}, seeds=(0, 1, 2))
     block = summary["variations"][0]["test"]
-    shipped, (low, high) = block["lowest_seed_accuracy"], block["image_interval"]
-    told = f"Test accuracy: {shipped:.1%} of {block['images']} images (95% interval "
-    told += f"{100 * low:.1f}–{high:.1%})"
-    seeds = len(summary["recommended"]["seeds"])
-    others = f"; mean of {seeds} seeds on all {block['accuracy']:.1%}" if seeds > 1 else ""
-    assert result.tested == told + others
+    block |= {"lowest_seed_accuracy": 0.5, "image_interval": [0.25, 0.75], "accuracy": 0.9}
+    told = StudyResult(tmp_path, summary).tested
+    assert told == (
+        f"Test accuracy: 50.0% of {block['images']} images (95% interval 25.0–75.0%); mean of 3 "
+        "seeds on all 90.0%"
+    )
 
 
-def test_with_leaked_test_images_the_accuracy_on_the_others_is_told(tmp_path, summary):
+def test_with_leaked_test_images_the_accuracy_on_the_others_is_told_everywhere(tmp_path, summary):
     block = summary["variations"][0]["test"]
     block["leaks"] = {
         "images": 4,
@@ -178,8 +178,45 @@ def test_with_leaked_test_images_the_accuracy_on_the_others_is_told(tmp_path, su
         "image_interval_without": [0.5, 0.875],
     }
     others = block["images"] - 4
-    told = read_study(stored(tmp_path, summary)).tested
-    assert told.startswith(
-        f"Test accuracy: 75.0% of {others} images that have no copy among the training images "
-        "(95% interval 50.0–87.5%)"
+    found = read_study(stored(tmp_path, summary))
+    told = (
+        f"75.0% of {others} images without a copy among the training images (95% interval "
+        "50.0–87.5%)"
     )
+    assert found.tested == f"Test accuracy: {told}"
+    assert told in found._repr_html_()
+    headline = found.as_dict()["recommended"]
+    assert headline["leaked_test_images"] == 4
+    assert headline["lowest_seed_accuracy_without"] == 0.75
+    assert headline["image_interval_without"] == [0.5, 0.875]
+
+
+def test_where_all_test_images_are_copies_nothing_is_expected_of_others(tmp_path, summary):
+    block = summary["variations"][0]["test"]
+    images = block["images"]
+    block["leaks"] = {
+        "images": images,
+        "accuracy": 1.0,
+        "accuracy_without": None,
+        "lowest_seed_accuracy_without": None,
+        "image_interval_without": None,
+    }
+    told = read_study(stored(tmp_path, summary)).tested
+    assert told.endswith(
+        f"of {images} images, {images} of which have copies among the training images; what it is "
+        "on others is not known"
+    )
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("fault", [OSError(28, "No space left"), ImportError("no matplotlib")])
+def test_a_fault_of_the_machine_is_not_laid_on_a_stored_summary(
+    tmp_path, summary, monkeypatch, fault
+):
+    def fails(*args):
+        raise fault
+
+    found = read_study(stored(tmp_path / "s", summary))
+    monkeypatch.setattr("tinyscope.sweep.outcome.render", fails)
+    with pytest.raises(type(fault)):
+        found.report(tmp_path / "page.html")

@@ -10,7 +10,7 @@ from study_world import ENVIRONMENT, make_run, make_splits, make_study
 from tinyscope.errors import StorageError
 from tinyscope.report import page
 from tinyscope.report.summary import summarise
-from tinyscope.report.templating import between, duration, percent
+from tinyscope.wording import between, duration, percent
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from tinyscope.data.review import ReviewCounts
 from tinyscope.evaluation.intervals import wilson
 from tinyscope.report import page
 from tinyscope.report.summary import summarise
-from tinyscope.report.templating import percent
 from tinyscope.runs.run import Predictions
+from tinyscope.wording import percent
 
 ONE = {"smooth": {"label_smoothing": 0.2}}
 

@@ -12,7 +12,7 @@ from tinyscope.plan.study_files import load_study
 from tinyscope.report import page
 from tinyscope.report.beside_published import differences
 from tinyscope.report.summary import summarise
-from tinyscope.report.templating import between, percent
+from tinyscope.wording import between, percent
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LATER = ("findings", "suggestions", "improvements")

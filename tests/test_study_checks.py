@@ -123,6 +123,22 @@ def test_a_network_that_knows_no_more_than_chance_has_nothing_by_heart():
     assert not rises(0.115, 0.1, guessing=[0])
 
 
+def test_of_four_validation_images_none_right_says_little_and_neither_do_all():
+    few = variation(history=curve([0.3] * 4, [0.0] * 4))
+    few["validation"]["images"] = 4
+    assert outcome("TS101", few) == "clear"
+    restless = variation(history=curve([0.9] * 8, [1, 1, 1, 1, 0.97, 1, 0.97, 1]))
+    restless["validation"]["images"] = 20
+    assert outcome("TS110", restless) == "clear"
+
+
+def test_one_epoch_and_one_image_are_told_as_one():
+    short = variation(history=curve([0.5], [0.5]), epochs=1)
+    assert "after 1 epoch," in finding("TS105", short)["items"][0]["evidence"]
+    short["validation"]["images"] = 1
+    assert outcome("TS105", short).startswith("because 1 validation image is too few to tell")
+
+
 def test_a_training_that_only_guesses_has_learnt_nothing():
     calm = curve([0.1] * 8, [0.1] * 8, loss=[2.3] * 8)
     one = variation(history=calm, guessing=[0])
@@ -331,7 +347,7 @@ def test_overfitting_without_augmentation_is_named_and_with_it_is_not():
     assert [item["variation"] for item in one["items"]] == ["base"]
     assert one["items"][0]["evidence"] == (
         "It knew 98.0% of the training images, counted while it learnt, and 69.0% of the "
-        "validation images; no training image was changed at random in any of its 8 epochs."
+        "validation images; no training image was changed at random in 8 epochs."
     )
 
 
@@ -341,7 +357,7 @@ def test_images_that_are_learnt_at_other_sizes_or_in_part_are_not_said_to_be_see
     assert item["evidence"] == (
         "It knew 98.0% of the training images, counted while it learnt from images at smaller "
         "sizes, the hardest 67% of each batch, and 69.0% of the validation images; no training "
-        "image was changed at random in any of its 8 epochs."
+        "image was changed at random in 8 epochs."
     )
 
 

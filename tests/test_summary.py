@@ -98,6 +98,9 @@ def test_the_headline_holds_what_the_command_promises(summary):
         "image_interval",
         "seed_interval",
         "seeds",
+        "leaked_test_images",
+        "lowest_seed_accuracy_without",
+        "image_interval_without",
     }
     assert [one["name"] for one in told["variations"]] == list(ACCURACIES)
     assert set(told["variations"][0]) == {

@@ -1,21 +1,17 @@
 import pytest
 
-from tinyscope.report.templating import (
+from tinyscope.report.templating import cell, choice_text, enlarged, network, setting
+from tinyscope.wording import (
     as_published,
     between,
-    cell,
     certainty,
-    choice_text,
     counted,
     duration,
-    enlarged,
     flop,
     moment,
-    network,
     p_value,
     percent,
     points,
-    setting,
     size,
 )
 

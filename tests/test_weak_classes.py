@@ -56,8 +56,20 @@ def test_classes_that_are_known_alike_are_weak_alike():
     matrix = np.diag([100] * 8)
     for k in range(4):
         matrix[k, k], matrix[k, 4 + k] = 50, 50
-    weak = names_of(weak_classes(rows_of(matrix)))
-    assert set(weak) >= {f"class {k}" for k in range(4)}
+    found = weak_classes(rows_of(matrix))
+    low = {row["class"]: row["low"] for row in found}
+    recall = [f"class {k}" for k in range(4)]
+    assert all("recall" in low[name] for name in recall)
+    # Of three answers with one of the other names, one is wrong: as many as of all answers.
+    assert len(low) == 4
+
+
+def test_of_two_classes_one_may_be_recognised_less_and_the_other_trusted_less():
+    found = weak_classes(rows_of([[95, 5], [25, 75]]))
+    assert {row["class"]: row["low"] for row in found} == {
+        "class 0": ["precision"],
+        "class 1": ["recall"],
+    }
 
 
 def test_a_class_without_test_images_is_not_weak():
@@ -110,14 +122,20 @@ def test_the_answer_names_weak_classes_or_says_that_there_is_none(tmp_path):
     ) in answer()
     best["lowest_seed_accuracy"] = 1.0
     assert "in all, 0 of 16 answers are wrong." in answer()
-    best["weakest_classes"] = [rows[0] | {"recall": 0.5, "precision": 0.75, "called": 4}]
+    best["weakest_classes"] = [rows[0] | {"recall": 0.5, "low": ["recall"]}]
     assert (
-        "Decisions that rest on single answers for a class that it knows worse than the others, by "
-        "more than chance explains: “ant” (50% of its images recognised, 75% of the answers with "
-        "its name right)."
+        "Finding every image of a class that it recognises less often than the others, by more "
+        "than chance explains: “ant” (50%)."
     ) in answer()
+    assert "Trusting single answers" not in answer()
+    best["weakest_classes"] = [rows[0] | {"precision": 0.75, "low": ["precision"]}]
+    assert (
+        "Trusting single answers with a name that is right less often than the others, by more "
+        "than chance explains: “ant” (75% of the answers with it)."
+    ) in answer()
+    assert "Finding every image" not in answer()
     best["weakest_classes"] *= 7
-    assert "for 7 classes that it knows worse" in answer()
+    assert "with 7 names that are right less often" in answer()
     assert ", and 2 more." in answer()
 
 

@@ -164,7 +164,8 @@ def improve(folder: Path, steps: int, data: str | None, as_json: bool) -> None:
         low, high = (100 * end for end in one["interval"])
         _say(
             f"{one['variation']}, from {one['from']}: {one['suggestion']}. Validation "
-            f"{100 * one['val_gain']:+.1f} points ({low:+.1f} to {high:+.1f}), {one['verdict']}; "
+            f"{100 * one['val_gain']:+.1f} points ({low:+.1f} to {high:+.1f}), {one['verdict']} "
+            f"(p = {one['adjusted_p_value']:.2g}, adjusted over all pairs of variations); "
             f"test {100 * one['test_gain']:+.1f}"
         )
     _print_result(result)

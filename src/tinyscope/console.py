@@ -20,6 +20,7 @@ from tinyscope.sweep.local import Listener
 from tinyscope.sweep.planned import Planned
 from tinyscope.terminal import shown
 from tinyscope.training.trainer import Row
+from tinyscope.wording import counted
 
 _SILENT_SECONDS = 2.0
 
@@ -56,7 +57,7 @@ class PlainProgress(Listener):
     def reviewed(self, counts: ReviewCounts) -> None:
         """One line on what a review has changed, and on rows that there was nothing to do for."""
         line = (
-            f"{counts.file}: {_counted(counts.excluded, 'image')} taken out, {counts.relabelled:,} "
+            f"{counts.file}: {counted(counts.excluded, 'image')} taken out, {counts.relabelled:,} "
             "given another class"
         )
         if counts.of_test:
@@ -103,8 +104,8 @@ class PlainProgress(Listener):
         fits = {run.variation: None for run in planned.missing if run.recipe.classifier != "dense"}
         beside = f", the fits of {', '.join(fits)} not counted" if fits else ""
         self.say(
-            f"{planned.study.name}: {_counted(len(planned.recipes), 'variation')} x "
-            f"{_counted(len(planned.study.seeds), 'seed')} = {_counted(len(planned.runs), 'run')}"
+            f"{planned.study.name}: {counted(len(planned.recipes), 'variation')} x "
+            f"{counted(len(planned.study.seeds), 'seed')} = {counted(len(planned.runs), 'run')}"
             f"{kept}; about {duration(seconds)} on this machine{beside}"
         )
         if cut:
@@ -196,10 +197,6 @@ class LiveProgress(PlainProgress):
         """Takes the bar away."""
         self._bar.remove_task(self._task)
         self._task = None
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def figures(row: Row) -> str:

@@ -10,6 +10,7 @@ from tinyscope.diagnosis.curve_checks import NO_VALIDATION, Outcome, augments
 from tinyscope.evaluation.intervals import Z95
 from tinyscope.plan.recipe_book import MEASURED, WHITENED
 from tinyscope.runs.run import DIVERGED
+from tinyscope.wording import counted
 
 PAIR_OF_ERRORS = 0.1
 """Share of all errors that makes a pair of classes stand out, and three times its even share."""
@@ -131,10 +132,11 @@ def diverged(summary: Mapping[str, Any]) -> Outcome:
         gone = [run for run in one["runs"] if run["stopped"] == DIVERGED]
         if gone:
             seeds = ", ".join(str(run["seed"]) for run in gone)
+            after = counted(min(run["epochs_run"] for run in gone), "epoch")
             rate = one["recipe"]["learning_rate"]
             told = (
                 f"With {one['recipe']['optimizer']} at a rate of {rate:g} the loss was no number "
-                f"any more after {min(run['epochs_run'] for run in gone)} epochs (seed {seeds})."
+                f"any more after {after} (seed{'s' * (len(gone) > 1)} {seeds})."
             )
             items.append({"variation": one["name"], "evidence": told, "runs": len(gone)})
     return Outcome(items)

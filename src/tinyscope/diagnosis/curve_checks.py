@@ -7,6 +7,7 @@ from tinyscope.diagnosis.augmentation_evidence import used
 from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt, learnt, learnt_by_those_that_know
 from tinyscope.evaluation.intervals import Z95
 from tinyscope.runs.run import ALL_EPOCHS
+from tinyscope.wording import counted
 
 GAP = 0.05
 """Of training over validation accuracy, from which a network is said to know images by heart."""
@@ -72,10 +73,11 @@ def _by_curves(
             return Outcome(found)
         images = left[0]["validation"]["images"]  # all variations share them
         names = ", ".join(f"“{one['name']}”" for one in left)
+        is_are = "is" if images == 1 else "are"
+        too_few = f"{counted(images, 'validation image')} {is_are} too few"
         return Outcome(
             [],
-            f"because {images:,} validation images are too few to tell whether training is ahead "
-            f"of validation in {names}",
+            f"because {too_few} to tell whether training is ahead of validation in {names}",
         )
 
     return check
@@ -167,6 +169,10 @@ def _known(variation: Mapping[str, Any], seen: Learnt) -> float:
     return max(_known_at_most(variation, seen), seen.val_accuracy)
 
 
+def _epochs(seen: Learnt) -> str:
+    return counted(round(seen.epochs), "epoch")
+
+
 def _stops_early(variation: Mapping[str, Any]) -> bool:
     return variation["recipe"]["early_stopping_patience"] is not None
 
@@ -213,7 +219,7 @@ def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any
     if schedule in ENDS_LOW:
         told = (
             f"Its learning rate ends near 0 (schedule “{schedule}”), so that its loss had to fall "
-            f"to the end; but after {seen.epochs:.0f} epochs it knew {seen.train_accuracy:.1%} of "
+            f"to the end; but after {_epochs(seen)} it knew {seen.train_accuracy:.1%} of "
             f"the training images, counted while it learnt{_as_changed(variation)}, and "
             f"{seen.val_accuracy:.1%} of the validation images: a longer schedule has room."
         )
@@ -239,7 +245,7 @@ def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | N
     return {
         "evidence": (
             f"With {variation['parameters']:,} parameters it knew {seen.train_accuracy:.1%} of the "
-            f"training images after {seen.epochs:.0f} epochs, counted while it learnt"
+            f"training images after {_epochs(seen)}, counted while it learnt"
             f"{_as_changed(variation)}, and {seen.val_accuracy:.1%} of the validation images."
         ),
         "parameters": variation["parameters"],
@@ -304,8 +310,8 @@ def plain_images(summary: Mapping[str, Any]) -> Outcome:
                 "evidence": (
                     f"It knew {seen.train_accuracy:.1%} of the training images, counted while it "
                     f"learnt{_as_changed(one)}, and {seen.val_accuracy:.1%} of the validation "
-                    "images; no training image was changed at random in any of its "
-                    f"{seen.epochs:.0f} epochs."
+                    "images; no training image was changed at random in "
+                    f"{_epochs(seen)}."
                 ),
                 "gap": seen.gap,
             }

@@ -44,6 +44,7 @@ from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import MEASURED, WHITENED
 from tinyscope.runs.run import ALL_EPOCHS
+from tinyscope.wording import counted
 
 _FAST = tuple((name, MEASURED[name].accuracy) for name in ("quick", "standard"))
 _WIDER = "compact-cnn-wide"
@@ -132,8 +133,8 @@ class Ideas:
             return f"It knows {self.accuracy:.1%} of the validation images."
         told = (
             f"It knows {self.accuracy:.1%} of the validation images and "
-            f"{self.seen.train_accuracy:.1%} of the training images after {self.seen.epochs:.0f} "
-            "epochs"
+            f"{self.seen.train_accuracy:.1%} of the training images after "
+            f"{counted(round(self.seen.epochs), 'epoch')}"
         )
         if any(self.found[code] for code in _JUDGES):
             return f"{told}."

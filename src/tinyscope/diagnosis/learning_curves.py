@@ -6,7 +6,8 @@ from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from tinyscope.evaluation.intervals import Z95
+from tinyscope.evaluation.chance import above_chance
+from tinyscope.evaluation.intervals import wilson
 from tinyscope.runs.run import DIVERGED
 
 ENDS_LOW = ("linear", "cosine", "one-cycle")
@@ -31,7 +32,7 @@ class Learnt(NamedTuple):
     gap: float
     """Training less validation accuracy, after that epoch."""
     margin: float
-    """Half of the 95% interval of a validation accuracy, over images."""
+    """How far the 95% interval of a validation accuracy, over images, reaches to its longer side."""
     lowest_val_loss: float
     lowest_epoch: float
     """With the lowest validation loss, from 1."""
@@ -72,6 +73,27 @@ def learnt_by_those_that_know(variation: Mapping[str, Any]) -> Learnt | None:
     return learnt({**variation, "runs": knowing or variation["runs"]})
 
 
+def only_guesses(
+    run: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    confusion: Sequence[Sequence[int]],
+    train_counts: Sequence[int],
+) -> bool:
+    """Whether a training that is told epoch by epoch has learnt no more than luck would know.
+
+    Args:
+        run: of a summary.
+        recipe: of its variation.
+        confusion: of its answers to the validation images.
+        train_counts: of the training images of each class.
+    """
+    rows = [row for row in run["history"] if row.get("train_accuracy") is not None]
+    if not rows or recipe["classifier"] != "dense":
+        return False
+    learnt_share = kept_row(rows, run, recipe)["train_accuracy"]
+    return not above_chance(confusion, train_accuracy=learnt_share, train_counts=train_counts)
+
+
 def kept_row(
     rows: Sequence[Mapping[str, Any]], run: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -104,7 +126,7 @@ def _of_run(rows: Sequence[Mapping[str, Any]], images: int, kept: Mapping[str, A
         train_accuracy=kept["train_accuracy"],
         val_accuracy=accuracy,
         gap=kept["train_accuracy"] - accuracy,
-        margin=Z95 * math.sqrt(accuracy * (1 - accuracy) / images),
+        margin=_reach(accuracy, images),
         lowest_val_loss=lowest["val_loss"],
         lowest_epoch=lowest["epoch"],
         last_val_loss=losses[-1],
@@ -113,6 +135,12 @@ def _of_run(rows: Sequence[Mapping[str, Any]], images: int, kept: Mapping[str, A
         second_half=second_half,
         unrest=unrest,
     )
+
+
+def _reach(accuracy: float, images: int) -> float:
+    """How far the 95% interval of an accuracy reaches to its longer side: at 0% and 100% too."""
+    low, high = wilson(round(accuracy * images), images)
+    return max(high - accuracy, accuracy - low)
 
 
 def _unrest(values: Sequence[float]) -> float:

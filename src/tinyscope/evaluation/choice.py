@@ -15,8 +15,8 @@ TOLERANCE = 0.02
 
 Standing = Literal["recommended", "unchosen", "guesses", "diverged"]
 """Of the variation that a choice gives: it was chosen; there was nothing to choose by; or nothing
-can be recommended, for even the best answers cannot be told from guesses, or every training with
-the seed that ships diverged."""
+can be recommended, and of the seed that ships its answers cannot be told from guesses, or its
+training diverged."""
 
 
 class Candidate(NamedTuple):
@@ -56,10 +56,10 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     """The variation with the highest mean validation accuracy over its seeds.
 
     Equal means go to fewer parameters, then to the study's order. Variations of which a training
-    diverged or learnt nothing come after all others, then those whose lowest seed only guesses, and
-    last those whose lowest seed diverged: their accuracy is a matter of the largest class, or of
-    when they were cut off. Without validation images nothing is chosen: the first variation is
-    given, of those that stand first in this respect, and the reason says so.
+    diverged or learnt nothing come after all others, and last those whose lowest seed did: their
+    accuracy is a matter of when they were cut off, or of the largest class. Without validation
+    images nothing is chosen: the first variation is given, of those that stand first in this
+    respect, and the reason says so.
 
     Args:
         candidates: at least one, in the study's order.
@@ -85,10 +85,8 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
 
 
 def _unsound(candidate: Candidate) -> int:
-    """From 0, where there is nothing against it, to 3, where the run that ships diverged."""
-    if _lost(candidate):
-        return 3
-    if _guesses(candidate):
+    """From 0, where there is nothing against it, to 2, where the run that ships is no good."""
+    if _lost(candidate) or _guesses(candidate):
         return 2
     return 1 if candidate.diverged or candidate.guessing else 0
 
@@ -104,7 +102,7 @@ def _lost(candidate: Candidate) -> bool:
 
 
 def _guesses(candidate: Candidate) -> bool:
-    return candidate.seeds[0] in candidate.guessing
+    return candidate.seeds[0] in candidate.guessing and not _lost(candidate)
 
 
 def _mean(candidate: Candidate) -> float:
@@ -127,28 +125,33 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {_joined([str(seed) for seed in seeds])}"
 
 
-def _nothing_sound(best: Candidate) -> str:
-    with_seed = f"with {_seeds(best.seeds[:1])}, the one that ships,"
-    if _lost(best):
+def _nothing_sound(candidates: Sequence[Candidate]) -> str:
+    with_seed = f"with {_seeds(candidates[0].seeds[:1])}, the one that ships,"
+    if all(map(_lost, candidates)):
         return f"Nothing can be recommended: every training {with_seed} diverged."
-    return (
-        f"Nothing can be recommended: {with_seed} even the best answers cannot be told from "
-        "guesses."
-    )
+    if all(map(_guesses, candidates)):
+        return (
+            f"Nothing can be recommended: {with_seed} even the best answers cannot be told from "
+            "guesses."
+        )
+    return f"Nothing can be recommended: every training {with_seed} diverged or learnt nothing."
 
 
-def _sound(best: Candidate, passed: Sequence[Candidate]) -> str:
-    """What keeps the best, and those that it is compared with, from being passed over."""
-    which = f" with {_seeds(best.seeds[:1])}" if best.diverged or best.guessing else ""
-    calm = any(one.diverged for one in passed)
-    knowing = any(one.guessing and not one.diverged for one in passed)
+def _sound(best: Candidate, apart: Sequence[Candidate]) -> str:
+    """What keeps the best, and those that it is compared with, from those that stand behind."""
+    if best.diverged or best.guessing:  # with another seed; those behind have lost the lowest one
+        which = f" with {_seeds(best.seeds[:1])}"
+        calm, knowing = any(map(_lost, apart)), any(map(_guesses, apart))
+    else:
+        which, calm = "", any(one.diverged for one in apart)
+        knowing = any(one.guessing and not one.diverged for one in apart)
     did = ["did not diverge"] * calm + ["learnt something"] * knowing
     return f"whose training{which} {' and '.join(did)}"
 
 
 def _against(candidate: Candidate) -> str:
     """Why a candidate was passed over that has more right."""
-    if candidate.diverged:
+    if candidate.diverged and not _guesses(candidate):
         return f"its training with {_seeds(candidate.diverged)} diverged"
     return f"its answers with {_seeds(candidate.guessing)} cannot be told from guesses"
 
@@ -156,7 +159,7 @@ def _against(candidate: Candidate) -> str:
 def _unchosen(first: Candidate, candidates: Sequence[Candidate]) -> str:
     """Why this one is given where the study keeps no validation images."""
     if _lost(first):
-        return f"{_nothing_sound(first)} {_quoted(first)} is the study's first variation."
+        return f"{_nothing_sound(candidates)} {_quoted(first)} is the study's first variation."
     of_those = (
         ""
         if first is candidates[0]
@@ -177,7 +180,7 @@ def _reason(ranked: Sequence[Candidate], comparisons: Sequence[Comparison]) -> s
     )
     if _standing(best) != "recommended":
         has = f"the highest {over}:" if len(ranked) > 1 else f"a {over} of"
-        return f"{_nothing_sound(best)} {_quoted(best)} has {has} {_mean(best):.2%}."
+        return f"{_nothing_sound(ranked)} {_quoted(best)} has {has} {_mean(best):.2%}."
     sentences = _lead(ranked, over)
     if best.diverged:
         sentences.append(
@@ -202,20 +205,19 @@ def _lead(ranked: Sequence[Candidate], over: str) -> list[str]:
             f"{_quoted(best)} is the only variation of the study, so there was nothing to choose; "
             f"its {over} is {_mean(best):.2%}."
         ]
-    passed: list[Candidate] = []
-    rivals: list[Candidate] = []
-    for one in ranked[1:]:
-        over_it = _unsound(one) > _unsound(best) and _mean(one) >= _mean(best)
-        (passed if over_it else rivals).append(one)
+    apart = [one for one in ranked[1:] if _unsound(one) > _unsound(best)]
+    passed = [one for one in apart if _mean(one) >= _mean(best)]
+    # Where nothing more accurate was passed over, it is compared with all.
+    rivals = [one for one in ranked[1:] if one not in apart] if passed else ranked[1:]
     told = [f"{_quoted(one)} has {_mean(one):.2%}, but {_against(one)}." for one in passed]
     if not rivals:
         return [
-            f"{_quoted(best)} is the only variation {_sound(best, passed)}; its {over} is "
+            f"{_quoted(best)} is the only variation {_sound(best, apart)}; its {over} is "
             f"{_mean(best):.2%}.",
             *told,
         ]
     second = max(rivals, key=_mean)
-    among = f"Of the variations {_sound(best, passed)}, " if passed else ""
+    among = f"Of the variations {_sound(best, apart)}, " if passed else ""
     if _mean(best) > _mean(second):
         gap = 100 * (_mean(best) - _mean(second))
         lead = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyscope.data.balance import UNBALANCED
+from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.dataset import Splits
 from tinyscope.inspection.findings import Item, Outcome
 
@@ -14,9 +14,6 @@ FEWEST = {"train": 20, "validation": 5, "test": 10}
 
 With 10 test images, an accuracy of 80% has a 95% interval (Wilson) of 49 to 94%.
 """
-
-_LEVEL = 0.001
-"""Of the test for unequal classes; with many images hardly any set is below, or by far."""
 
 
 def class_checks(splits: Splits, balance: Mapping[str, Any]) -> dict[str, Outcome]:
@@ -50,11 +47,9 @@ def _small(splits: Splits) -> Outcome:
 def _unequal(splits: Splits, balance: Mapping[str, Any]) -> Outcome:
     train = splits.train
     summary = balance["judgement"]
-    if balance["ratio"] is not None and balance["ratio"] <= UNBALANCED:
-        return Outcome(summary=summary)
-    if balance["p_value"] is None or balance["p_value"] >= _LEVEL:
-        return Outcome(summary=summary)
     counts = np.array(train.counts())
+    if not is_unbalanced(counts.tolist()):
+        return Outcome(summary=summary)
     mean = counts.mean()
     items = [
         Item(

@@ -39,8 +39,8 @@ from tinyscope.inspection.shown import samples, sheet_entries, shown
 from tinyscope.report.contact_sheet import drawn_rows, write_contact_sheet
 from tinyscope.report.data_page import write_data_page
 from tinyscope.report.pictures import Album
-from tinyscope.report.templating import counted
 from tinyscope.training.allocator import freed_memory_kept
+from tinyscope.wording import counted
 
 FORMAT = 1
 VERSION = 10  # raised with every change that can change a summary; voids what is kept

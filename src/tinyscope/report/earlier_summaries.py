@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinyscope.data.balance import is_unbalanced
 from tinyscope.data.review import NOT_REVIEWED
+from tinyscope.diagnosis.learning_curves import only_guesses
 from tinyscope.evaluation.comparison import LEVEL
 from tinyscope.evaluation.weak_classes import weak_classes
 from tinyscope.plan.recipe import Recipe
@@ -19,7 +21,9 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         summary: with `summary.PARTS` at least.
     """
-    variations = [_variation(one) for one in restored(summary)["variations"]]
+    train = next(part["counts"] for part in summary["data"]["splits"] if part["split"] == "train")
+    findings = summary.get("findings", [])
+    variations = [_variation(one, train, findings) for one in restored(summary)["variations"]]
     first_kept = {
         "left_out": [],
         "validation_came_with_data": False,
@@ -34,7 +38,7 @@ def upgraded(summary: Mapping[str, Any]) -> dict[str, Any]:
         **summary,
         "study": {**first_kept, **summary["study"]},
         "recommended": _recommended(summary["recommended"], variations),
-        "data": {**summary["data"], "review": review},
+        "data": {**summary["data"], "review": review, "unbalanced": is_unbalanced(train)},
         "variations": variations,
         "comparisons": comparisons,
         "improvements": [_step(one, comparisons) for one in summary.get("improvements", ())],
@@ -50,7 +54,8 @@ def _recommended(
     F1 were called the weakest, and those with the highest the strongest, whatever chance explains.
     """
     before = {**before, "seed_interval": _of_some_width(before["seed_interval"])}
-    if before.pop("strongest_classes", None) is not None:
+    before.pop("strongest_classes", None)
+    if any("low" not in row for row in before["weakest_classes"]):
         chosen = next(one for one in variations if one["name"] == before["variation"])
         before["weakest_classes"] = weak_classes(chosen["test"]["per_class"])
     if "standing" in before:
@@ -64,10 +69,13 @@ def _recommended(
     return {**told, "standing": standing}
 
 
-def _variation(before: Mapping[str, Any]) -> dict[str, Any]:
+def _variation(
+    before: Mapping[str, Any], train_counts: Sequence[int], findings: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     found = {"published": None, "start_from": None, **before}
     found["recipe"] = {**Recipe().as_dict(), **before["recipe"]}
-    found["runs"] = [{"guesses": False, **run} for run in before["runs"]]
+    if any("guesses" not in run for run in before["runs"]):
+        found["runs"] = _with_guesses(found, train_counts, findings)
     for split in ("validation", "test"):
         if (block := before[split]) is not None:
             seed_interval = _of_some_width(block["seed_interval"])
@@ -77,6 +85,29 @@ def _variation(before: Mapping[str, Any]) -> dict[str, Any]:
         later = dict.fromkeys(("lowest_seed_accuracy_without", "image_interval_without"))
         found["test"]["leaks"] = {**later, **leaks}
     return found
+
+
+def _with_guesses(
+    variation: Mapping[str, Any],
+    train_counts: Sequence[int],
+    findings: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """The runs of a variation, each with whether it only guesses.
+
+    The confusion matrix is that of the lowest seed; of the others it was told together, where it
+    was a finding.
+    """
+    first, *others = variation["runs"]
+    shown = variation["validation"]
+    guesses = shown is not None and only_guesses(
+        first, variation["recipe"], shown["confusion"], train_counts
+    )
+    told = any(
+        one["code"] == "TS113" and item["variation"] == variation["name"]
+        for one in findings
+        for item in one["items"]
+    )
+    return [{**first, "guesses": guesses}, *({**run, "guesses": told} for run in others)]
 
 
 def _step(before: Mapping[str, Any], comparisons: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,8 +174,8 @@ def _on_leaks(
     images, all_images = known["images"], variations[0]["test"]["images"]
     if images == all_images:
         return [
-            f"All {images:,} test images have a copy among the training images: the test accuracy "
-            "says nothing of new images."
+            f"{'The only test image has' if images == 1 else f'All {images:,} test images have'} a "
+            "copy among the training images: the test accuracy says nothing of new images."
         ]
     has = "has a copy" if images == 1 else "have copies"
     told = [

@@ -62,6 +62,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
     summary = _laid_out(upgraded(summary))
     by_name = {variation["name"]: variation for variation in summary["variations"]}
     chosen = by_name[summary["recommended"]["variation"]]
+    weakest = summary["recommended"]["weakest_classes"]
     recipes = [variation["recipe"] for variation in summary["variations"]]
     width = summary["data"]["image_shape"][1]
     better = better_recipe(summary["variations"])
@@ -71,9 +72,10 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
         "trained_on": next(
             one for one in summary["environments"] if chosen["runs"][0]["name"] in one["runs"]
         ),
+        "missed": [row for row in weakest if "recall" in row["low"]],
+        "doubtful": [row for row in weakest if "precision" in row["low"]],
         "others": [one for one in summary["variations"] if one is not chosen],
         "verdicts": {row["second"]: row["verdict"] for row in summary["comparisons"]["validation"]},
-        "test_split": next(one for one in summary["data"]["splits"] if one["split"] == "test"),
         "many_classes": len(summary["data"]["class_names"]) > TEXT_CELLS,
         "differing": [key for key in recipes[0] if len({_same(one[key]) for one in recipes}) > 1],
         "picture_width": enlarged(width, PICTURE),

@@ -26,7 +26,7 @@ from tinyscope.report.pictures import Album, spread
 from tinyscope.report.variation_block import evaluations, variation_block
 from tinyscope.runs.run import DIVERGED, Run
 
-FORMAT = 1
+FORMAT = 2
 PARTS = (
     *("format", "tinyscope", "created", "study", "recommended", "data", "inspection"),
     *("variations", "comparisons", "clock", "formula", "environments", "limits", "pictures"),
@@ -104,6 +104,7 @@ def summarise(
                 validation=validation,
                 test=test,
                 test_images=splits.test,
+                train_counts=splits.train.counts(),
                 changes=recipes_changed.get(name, {}),
                 published=published_block(published.get(name), splits.train.class_names),
                 start_from=starts.get(name),
@@ -195,8 +196,15 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     recommended = summary["recommended"]
     keys = ("variation", "model", "standing", "reason", "test_accuracy", "val_accuracy")
     spread = ("lowest_seed_accuracy", "image_interval", "seed_interval", "seeds")
+    chosen = next(one for one in summary["variations"] if one["name"] == recommended["variation"])
+    leaks = chosen["test"]["leaks"] or {"images": None}
+    without = ("lowest_seed_accuracy_without", "image_interval_without")
     return {
-        "recommended": {key: recommended[key] for key in (*keys, *spread)},
+        "recommended": {
+            **{key: recommended[key] for key in (*keys, *spread)},
+            "leaked_test_images": leaks["images"],
+            **{key: leaks.get(key) for key in without},
+        },
         "variations": [
             {
                 "name": variation["name"],

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyscope.data.dataset import ImageDataset
-from tinyscope.diagnosis.learning_curves import kept_row
+from tinyscope.diagnosis.learning_curves import only_guesses
 from tinyscope.errors import DataError
-from tinyscope.evaluation.chance import above_chance
 from tinyscope.evaluation.evaluation import Evaluation
 from tinyscope.evaluation.intervals import student, wilson
 from tinyscope.report.pictures import Album
@@ -49,6 +48,7 @@ def variation_block(
     validation: Sequence[Evaluation] | None,
     test: Sequence[Evaluation],
     test_images: ImageDataset,
+    train_counts: Sequence[int],
     changes: dict[str, Any],
     published: dict[str, Any] | None,
     start_from: str | None,
@@ -62,6 +62,7 @@ def variation_block(
         validation: the runs' evaluations on the validation images, or None without them.
         test: the runs' evaluations on the test images.
         test_images: where the pictures of mistakes come from.
+        train_counts: of the training images of each class.
         changes: recipe keys that differ from the study's base, with their values.
         published: as of `beside_published.published_block`.
         start_from: the variation with whose weights its training began; None where with its own.
@@ -88,7 +89,9 @@ def variation_block(
         "published": published,
         "start_from": start_from,
         "runs": [
-            _run_block(run, on_test, None if validation is None else validation[place])
+            _run_block(
+                run, on_test, None if validation is None else validation[place], train_counts
+            )
             for place, (run, on_test) in enumerate(zip(runs, test, strict=True))
         ],
     }
@@ -154,8 +157,10 @@ def _pictured(evaluation: Evaluation, images: ImageDataset, album: Album) -> dic
     return {"confused_pairs": pairs, "galleries": galleries}
 
 
-def _run_block(run: Run, test: Evaluation, validation: Evaluation | None) -> dict[str, Any]:
-    return {
+def _run_block(
+    run: Run, test: Evaluation, validation: Evaluation | None, train_counts: Sequence[int]
+) -> dict[str, Any]:
+    block = {
         "name": run.name,
         "identity": run.identity,
         "seed": run.seed,
@@ -170,18 +175,12 @@ def _run_block(run: Run, test: Evaluation, validation: Evaluation | None) -> dic
         "best_epoch": run.result["best_epoch"],
         "stopped": run.result["stopped"],
         "test_openings": run.result["test_openings"],
-        "guesses": _guesses(run, validation),
         "history": [{key: _finite(value) for key, value in row.items()} for row in run.history],
     }
-
-
-def _guesses(run: Run, validation: Evaluation | None) -> bool:
-    """Whether a training that is told epoch by epoch has learnt no more than luck would know."""
-    rows = [row for row in run.history if row.get("train_accuracy") is not None]
-    if validation is None or not rows or run.recipe.classifier != "dense":
-        return False
-    kept = kept_row(rows, run.result, run.recipe.as_dict())
-    return not above_chance(validation.matrix.tolist(), train_accuracy=kept["train_accuracy"])
+    guesses = validation is not None and only_guesses(
+        block, run.recipe.as_dict(), validation.matrix.tolist(), train_counts
+    )
+    return {**block, "guesses": guesses}
 
 
 def _finite(value: float | None) -> float | None:

@@ -80,8 +80,8 @@ def improve(
         )
     for step in range(steps):
         with reading(result.stored):
-            findings = study_findings(result.summary)
-            found = suggestions(result.summary, findings, price=_price(result.summary))
+            findings, price = study_findings(result.summary), _price(result.summary)
+        found = suggestions(result.summary, findings, price=price)
         if not found and step == 0:
             raise InputError(f"Nothing is left to suggest for the study in {folder}.")
         after, refused = _first_that_fits(result, found, data, listener or Listener())

@@ -13,9 +13,9 @@ from tinyscope.files import path_of, read_json
 from tinyscope.report.earlier_summaries import upgraded
 from tinyscope.report.page import render, write_page
 from tinyscope.report.summary import FORMAT, PARTS, headline
-from tinyscope.report.templating import between, percent
 from tinyscope.runs.run import Run, read_run
 from tinyscope.shipping.classifier import Classifier, load_classifier
+from tinyscope.wording import between, counted, percent
 
 _VERDICTS: dict[Standing, str] = {
     "recommended": "Recommended",
@@ -92,16 +92,24 @@ class StudyResult:
             one for one in self.summary["variations"] if one["name"] == chosen["variation"]
         )["test"]
         leaks, images = block["leaks"], block["images"]
-        shown, interval, which = block["lowest_seed_accuracy"], block["image_interval"], "images"
-        if leaks is not None and leaks["images"] and leaks["image_interval_without"] is not None:
+        copies = 0 if leaks is None else leaks["images"]
+        shown, interval = block["lowest_seed_accuracy"], block["image_interval"]
+        if copies and leaks["image_interval_without"] is not None:
             shown, interval = leaks["lowest_seed_accuracy_without"], leaks["image_interval_without"]
-            images -= leaks["images"]
-            which = "images that have no copy among the training images"
-        others = f"; mean of {len(chosen['seeds'])} seeds on all {percent(block['accuracy'])}"
-        return (
-            f"Test accuracy: {percent(shown)} of {images:,} {which} (95% interval "
-            f"{between(interval)})" + others * (len(chosen["seeds"]) > 1)
-        )
+            of = f"{counted(images - copies, 'image')} without a copy among the training images"
+            told = f"{percent(shown)} of {of} (95% interval {between(interval)})"
+        elif copies:
+            have = "has a copy" if copies == 1 else "have copies"
+            told = (
+                f"{percent(shown)} of {counted(images, 'image')}, {copies:,} of which {have} among "
+                "the training images; what it is on others is not known"
+            )
+        else:
+            told = f"{percent(shown)} of {counted(images, 'image')} (95% interval "
+            told += f"{between(interval)})"
+        seeds = len(chosen["seeds"])
+        others = f"; mean of {seeds} seeds on all {percent(block['accuracy'])}"
+        return f"Test accuracy: {told}{others if seeds > 1 else ''}"
 
     def report(self, path: str | Path) -> Path:
         """Writes the report to another place as well; returns it.
@@ -129,20 +137,18 @@ class StudyResult:
             }
 
     def __repr__(self) -> str:
-        chosen = self.summary["recommended"]
-        return (
-            f"StudyResult({self.summary['study']['name']!r} in {str(self.folder)!r}, "
-            f"{self.verdict}: {chosen['variation']})"
-        )
+        with reading(self.stored):
+            chosen = self.summary["recommended"]["variation"]
+            name = self.summary["study"]["name"]
+        return f"StudyResult({name!r} in {str(self.folder)!r}, {self.verdict}: {chosen})"
 
     def _repr_html_(self) -> str:
         """The recommendation and its reason, in a notebook."""
         with reading(self.stored):
             chosen = self.summary["recommended"]
             return (
-                f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>, "
-                f"{percent(chosen['lowest_seed_accuracy'])} of the test images. "
-                f"{escape(chosen['reason'])}</p>"
+                f"<p>{self.verdict}: <strong>{escape(chosen['variation'])}</strong>. "
+                f"{escape(chosen['reason'])}</p><p>{escape(self._tested())}</p>"
             )
 
 
@@ -181,9 +187,9 @@ def read_study(folder: str | Path) -> StudyResult:
 def reading(stored: Path | None) -> Iterator[None]:
     """Within it, what a summary that was read back lacks is its fault, and not the reader's.
 
-    Its parts are nested too deeply to be asked for one by one, and whatever is not as expected
-    shows where it is used, as an error of any type; it is kept as the cause. The fault of a summary
-    that was just made is a bug, and raised as it is.
+    Its parts are nested too deeply to be asked for one by one, and what is lacking or of another
+    type shows where it is used; that error is kept as the cause. Other errors, of the disk or of a
+    library, and whatever is wrong with a summary that was just made, are raised as they are.
 
     Args:
         stored: the file that the summary was read back from; None where it was just made.
@@ -191,11 +197,14 @@ def reading(stored: Path | None) -> Iterator[None]:
     Raises:
         StorageError: something was not as expected.
     """
+    from jinja2 import UndefinedError
+
+    lacking = (LookupError, TypeError, ValueError, AttributeError, StopIteration, UndefinedError)
     try:
         yield
-    except (TinyscopeError, MemoryError):
+    except TinyscopeError:
         raise
-    except Exception as error:
+    except lacking as error:
         if stored is None:
             raise
         raise StorageError(

@@ -32,7 +32,8 @@ class Learnt(NamedTuple):
     gap: float
     """Training less validation accuracy, after that epoch."""
     margin: float
-    """How far the 95% interval of a validation accuracy, over images, reaches to its longer side."""
+    """How far the 95% interval of a validation accuracy, over images, reaches on its longer
+    side."""
     lowest_val_loss: float
     lowest_epoch: float
     """With the lowest validation loss, from 1."""

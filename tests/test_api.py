@@ -126,7 +126,7 @@ def test_nouns_show_themselves_in_a_line(result, world):
     assert repr(world.test) == (
         "ImageDataset('world', test: 64 images of 16x16x3, 4 classes, 0 left out)"
     )
-    assert "test images" in result._repr_html_()
+    assert "Test accuracy: " in result._repr_html_()
     chosen = result.summary["recommended"]["variation"]
     assert repr(result) == (f"StudyResult('tiny' in '{result.folder}', {result.verdict}: {chosen})")
     assert repr(ts.explore(world, training=False)).startswith("Inspection('world', 384 images: TS")

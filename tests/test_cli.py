@@ -115,6 +115,7 @@ def test_improve_ends_as_run_does_and_says_what_each_step_has_brought(demo, tiny
         "val_gain": 0.0312,
         "interval": [0.01, 0.05],
         "verdict": "better",
+        "adjusted_p_value": 0.0123,
         "test_gain": -0.004,
     }
     asked = []
@@ -131,7 +132,8 @@ def test_improve_ends_as_run_does_and_says_what_each_step_has_brought(demo, tiny
     lines = tinyscope("improve", demo[0], "--steps", "3").out.splitlines()
     assert asked == [(demo[0], 3, None)]
     assert lines[0] == (
-        "improved-1, from base: Twice the epochs. Validation +3.1 points (+1.0 to +5.0), better; "
+        "improved-1, from base: Twice the epochs. Validation +3.1 points (+1.0 to +5.0), better "
+        "(p = 0.012, adjusted over all pairs of variations); "
         "test -0.4"
     )
     assert lines[1:] == demo[1].stdout.splitlines()

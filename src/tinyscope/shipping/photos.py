@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from tinyscope.data.dataset import LeftOut
-from tinyscope.data.file_tree import READ_ALREADY, files_below
+from tinyscope.data.file_tree import files_below
 from tinyscope.data.hub_parquet import shards_in
 from tinyscope.errors import DataError
 from tinyscope.shipping.packed_photos import Packed, in_parquet, in_zip
@@ -90,11 +90,7 @@ def _meant_by(path: Path) -> Iterator[Photo]:
         odd: list[LeftOut] = []
         files = files_below(path, "", odd)
         photos = [_of_its_own(path / file) for file in files]
-        photos += [
-            _left_out(path / file.strip("/"), reason)
-            for file, reason in odd
-            if not reason.startswith(READ_ALREADY)  # its photos are answered, under another name
-        ]
+        photos += [_left_out(path / file.strip("/"), reason) for file, reason in odd]
         if photos:
             yield from sorted(photos, key=lambda photo: natural_order(photo.name))
             return

@@ -17,6 +17,7 @@ from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import BATCH
 from tinyscope.files import path_of
 from tinyscope.models.description import DESCRIBED
+from tinyscope.models.transfer import side_of
 from tinyscope.plan.spelling import spelled
 from tinyscope.shipping.model_folder import is_model, read_model
 
@@ -168,7 +169,7 @@ class Classifier:
                 f"An array of {pixels.dtype} {pixels.shape} holds no images for this model; "
                 f"{expected}."
             )
-        step = images_at_once(BATCH, *shape[:2])
+        step = images_at_once(BATCH, *shape[:2], side=side_of(self.network))
         answers = np.empty((len(pixels), len(self.class_names)))
         for start in range(0, len(pixels), step):
             # torch takes neither mirrored views nor, without a warning, memory that is read-only.

@@ -14,7 +14,7 @@ from tinyscope import __version__
 from tinyscope.command_parameters import PATH, TEXT, study_options
 from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
 from tinyscope.terminal import shown
-from tinyscope.threads import keep_within_quota, wait_briefly
+from tinyscope.threads import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,7 @@ _RESUMED = (["run"], ["demo"], ["improve"])
 
 def main() -> None:
     """Runs the command line and exits with its status; users' mistakes are one line."""
-    wait_briefly()
-    keep_within_quota()
+    prepare()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes few letters
             stream.reconfigure(errors="backslashreplace")

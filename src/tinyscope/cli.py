@@ -306,6 +306,7 @@ def predict(
     2.png before 10.png. An id for Kaggle is a file's name without its suffix. Images that cannot be
     read are named, and the exit status is 3; a Kaggle file is then not written at all.
     """
+    from tinyscope.files import path_of
     from tinyscope.shipping.answer_files import KAGGLE_COLUMNS, AnswerFiles, answers
     from tinyscope.shipping.classifier import load_classifier
     from tinyscope.shipping.photos import find_photos
@@ -313,7 +314,7 @@ def predict(
     if columns is not None and files["kaggle"] is None:
         raise InputError("--kaggle-columns names the headings of a file that only --kaggle writes.")
     for path in filter(None, files.values()):
-        if any(os.path.realpath(path) == os.path.realpath(each) for each in images):
+        if any(os.path.realpath(path) == os.path.realpath(path_of(each)) for each in images):
             raise InputError(f"{path} is given as images; what is written would replace them.")
     headings = KAGGLE_COLUMNS if columns is None else _headings(columns)
     classifier = load_classifier(model)

@@ -89,7 +89,8 @@ class Classifier:
         """The answer for one image.
 
         Args:
-            image: a file, a file's bytes, or uint8 pixels (H, W, C) of the network's own size.
+            image: a file (~ is the home folder), a file's bytes, or uint8 pixels (H, W, C) of the
+                network's own size.
             top: classes to name, at most; 1 or more.
 
         Raises:
@@ -198,7 +199,8 @@ class Classifier:
                 f"file or an array, uint8 {tuple(self.preprocessing)}."
             )
         try:
-            return decode(Path(image) if isinstance(image, str) else image, self.preprocessing)
+            source = image if isinstance(image, bytes) else path_of(image)
+            return decode(source, self.preprocessing)
         except Undecodable as reason:
             return str(reason)
 

@@ -13,6 +13,7 @@ from torch import nn
 from tinyscope.data.batches import images_at_once
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
+from tinyscope.data.file_tree import printable
 from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import BATCH
 from tinyscope.files import path_of
@@ -48,14 +49,17 @@ class Prediction:
         return self.top[0][1] if self.top else None
 
     def as_dict(self) -> dict[str, Any]:
-        """As `tinyscope predict --json` prints it; `cannot_tell` is null: no threshold is set."""
+        """As `tinyscope predict --json` prints it; `cannot_tell` is null: no threshold is set.
+
+        In a file's name, what is no UTF-8 is spelled out, as in the tables that are written.
+        """
         return {
-            "file": self.file,
+            "file": printable(self.file),
             "class": self.class_name,
             "probability": self.probability,
             "top": [list(pair) for pair in self.top],
             "cannot_tell": None,
-            "error": self.error,
+            "error": None if self.error is None else printable(self.error),
         }
 
 

@@ -231,6 +231,15 @@ def test_links_in_a_circle_end_and_are_told_in_the_log_and_not_as_images(photos,
     ]
 
 
+def test_the_name_of_a_link_cannot_forge_a_line_of_the_log(photos, caplog):
+    fill(photos, "cat", "dog")
+    (photos / "cat/a\nError: b").symlink_to(".", target_is_directory=True)
+    image_folder.load(photos)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: 'cat/a\\nError: b/' is cat/ under another name, and read once."
+    ]
+
+
 def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(
     photos, monkeypatch, caplog
 ):

@@ -94,9 +94,11 @@ def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
 @cache
 def _tell_of_other_name(folder: Path, name: str, known: str, more: int) -> None:
     """Once, however often a folder is looked at."""
+    names = map(printable, (str(folder), name, known))
     _log.warning(
         "%s: %s is %s under another name, and read once%s.",
-        *map(printable, (str(folder), name, known)),
+        # A log goes to a terminal, where a name must not begin a line or move the cursor.
+        *(each if each.isprintable() else ascii(each) for each in names),
         f"; so it is with {more:,} more" if more else "",
     )
 

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyscope.threads import wait_briefly
+from tinyscope.threads import prepare
 
 SETTINGS = (
     ("none", 0.0),
@@ -60,7 +60,7 @@ class Found:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _asked(arguments)
-    wait_briefly()
+    prepare()
     from tinyscope.data.catalogue import load
     from tinyscope.inspection.label_probabilities import label_probabilities
     from tinyscope.inspection.linear_probe import probe_answers

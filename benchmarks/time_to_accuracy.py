@@ -37,7 +37,7 @@ from tinyscope.errors import TinyscopeError
 from tinyscope.files import read_json, write_json
 from tinyscope.plan.recipe_book import RECIPES, recipe
 from tinyscope.plan.study import Study
-from tinyscope.threads import wait_briefly
+from tinyscope.threads import prepare
 
 if TYPE_CHECKING:
     from tinyscope.data.dataset import Splits
@@ -253,7 +253,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    wait_briefly()  # as the command line does, before torch is loaded
+    prepare()  # as the command line does, before torch is loaded
     try:
         main()
     except TinyscopeError as error:

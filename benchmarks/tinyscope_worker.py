@@ -6,9 +6,9 @@ Run by throughput.py, in a process of its own, as the Keras side is.
 import json
 import sys
 
-from tinyscope.threads import wait_briefly
+from tinyscope.threads import prepare
 
-wait_briefly()  # as the command line does
+prepare()  # as the command line does
 
 import numpy as np
 import torch

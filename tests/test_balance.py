@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from tinyscope.data.balance import class_weights, is_unbalanced
-from tinyscope.data.exploration import even_classes
+from tinyscope.data.balance import chi_square_p, class_weights, equal_shares, is_unbalanced
+from tinyscope.data.exploration import even_classes, same_shares
 
 
 def test_weights_are_scikit_learns_balanced_ones():
@@ -46,6 +46,17 @@ def test_classes_are_unbalanced_above_one_and_a_half_to_one_that_chance_does_not
     counts, unbalanced
 ):
     assert is_unbalanced(counts) is unbalanced
+
+
+def test_classes_and_splits_are_judged_by_one_chi_square_test():
+    assert chi_square_p(0.0, 3) == 1.0
+    assert chi_square_p(3.841, 1) == pytest.approx(0.05, abs=1e-4)  # of any table of it
+    assert chi_square_p(1e6, 9) == 0.0
+    # 60 : 40 against equal shares has the statistic 4, as 55 : 45 against 45 : 55 has 2.
+    assert equal_shares([60, 40]) == (4.0, chi_square_p(4.0, 1))
+    found = same_shares({"train": [55, 45], "test": [45, 55]}, ("a", "b"))
+    assert (found["statistic"], found["dof"]) == (pytest.approx(2.0), 1)
+    assert found["p_value"] == chi_square_p(found["statistic"], 1)
 
 
 def test_where_classes_are_called_unbalanced_their_sentence_does_not_lay_it_to_chance():

@@ -1,6 +1,7 @@
 """How many cores a process may use, in the words of Linux's control groups of either version."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -39,6 +40,15 @@ def test_without_limits_all_cores_of_the_machine_are_used(system):
 def test_a_process_that_is_bound_to_cores_uses_these(system, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 5})
     assert (usable_cores(), physical_cores()) == (3, 2)
+
+
+def test_where_the_system_tells_of_no_halves_all_count_whatever_the_quota(system, monkeypatch):
+    shutil.rmtree(system / "cpu")
+    write(system, "self", "0::/\n")
+    write(system, "cgroup/cpu.max", "200000 100000\n")
+    assert (usable_cores(), physical_cores()) == (2, 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 5})
+    assert (usable_cores(), physical_cores()) == (2, 3)
 
 
 def test_where_the_system_knows_no_binding_all_cores_count(system, monkeypatch):
@@ -80,26 +90,29 @@ def test_quotas_of_the_first_version_count_wherever_the_container_sees_them(syst
 
 
 @pytest.mark.parametrize(
-    ("written", "asked", "expected"),
+    ("written", "asked", "topology", "expected"),
     [
-        ("200000 100000", None, "2"),
-        ("200000 100000", "7", "7"),  # the user's own
-        ("500000 100000", None, None),  # torch takes four by itself
-        ("max 100000", None, None),
+        ("200000 100000", None, True, "2"),
+        ("200000 100000", "7", True, "7"),  # the user's own
+        ("500000 100000", None, True, None),  # torch takes four by itself
+        ("500000 100000", None, False, "5"),  # and eight where nothing tells of halves
+        ("max 100000", None, True, None),
     ],
 )
 def test_torch_takes_no_more_threads_than_the_quota_has_cores(
-    system, monkeypatch, written, asked, expected
+    system, monkeypatch, written, asked, topology, expected
 ):
     write(system, "self", "0::/\n")
     write(system, "cgroup/cpu.max", f"{written}\n")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if not topology:
+        shutil.rmtree(system / "cpu")
+    for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "x")  # so that it is as before once this test ends
+        monkeypatch.delenv(name)
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", "x")  # so that it is as before once this test ends
-        monkeypatch.delenv("OMP_NUM_THREADS")
-    threads.keep_within_quota()
+    threads.prepare()
+    assert os.environ["GOMP_SPINCOUNT"] == "20000"
     assert os.environ.get("OMP_NUM_THREADS") == expected
 
 

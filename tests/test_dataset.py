@@ -47,6 +47,16 @@ def dataset(**changes):
         ({"files": (1, 2, 3)}, "files has 1, which is no text; expected a tuple of texts."),
         ({"files": 3}, "files is int; expected a tuple of texts."),
         ({"left_out": ("a.png",)}, "left_out has 'a.png' in it; expected a tuple of LeftOut."),
+        ({"left_out": ("",)}, "left_out has '' in it; expected a tuple of LeftOut."),
+        ({"left_out": (None,)}, "left_out has None in it; expected a tuple of LeftOut."),
+        (
+            {"left_out": (LeftOut("a.png", "torn"), ())},
+            "left_out has () in it; expected a tuple of LeftOut.",
+        ),
+        (
+            {"left_out": (LeftOut("a.png", None),)},
+            "left_out has None, which is no text; expected a tuple of LeftOut.",
+        ),
         (
             {"left_out": (LeftOut(HALF, "torn"),)},
             r"left_out has 'cat\ud800', which is no Unicode; expected a tuple of LeftOut.",

@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tinyscope.data import decoded_cache
-from tinyscope.data.dataset import LeftOut, Preprocessing
+from tinyscope.data.dataset import ImageDataset, LeftOut, Preprocessing
 from tinyscope.data.encoded import Encoded, Found
 
 PREPROCESSING = Preprocessing(16, 16, 3)
@@ -99,6 +100,25 @@ def test_the_second_load_decodes_nothing_and_is_the_same(cache, source, kind):
         assert all(part.images.flags.writeable for part in loaded)
     assert source.times_read == 2  # once a split
     assert [path.name[0] != "." for path in cache.iterdir()] == [True]
+
+
+def test_pixels_are_hashed_once_a_load_and_fingerprints_stay_the_same(
+    cache, source, kind, monkeypatch
+):
+    hashed, digest_pixels = [], ImageDataset._digest_pixels
+
+    def counted(dataset, digest):
+        hashed.append(dataset.split)
+        digest_pixels(dataset, digest)
+
+    monkeypatch.setattr(ImageDataset, "_digest_pixels", counted)
+    found = []
+    for _ in range(2):
+        hashed.clear()
+        loaded = source.load()
+        found.append([part.fingerprint for part in loaded])
+        assert hashed == ["train", "test"]
+    assert found[0] == found[1] == [replace(part).fingerprint for part in loaded]
 
 
 def test_writing_to_a_mapped_array_changes_no_file(cache, source, monkeypatch):

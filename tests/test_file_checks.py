@@ -45,6 +45,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(folder):
     assert outcome.summary == "59 of 60 files could be read."
 
 
+def test_a_folder_that_is_linked_twice_is_no_file_that_cannot_be_read(folder):
+    (folder / "cat" / "up").symlink_to("..", target_is_directory=True)
+    (folder / "dog" / "here").symlink_to(".", target_is_directory=True)
+    outcome = checked(folder)["TS001"]
+    assert found(outcome) == []
+    assert outcome.summary == "60 of 60 files could be read."
+
+
 def test_a_wrong_ending_and_an_animation_are_named(folder):
     (folder / "cat" / "03.png").rename(folder / "cat" / "03.jpg")
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]

@@ -19,6 +19,7 @@ from tinyscope.models.transfer import Extractor
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
+from tinyscope.sweep import frozen
 from tinyscope.sweep.beginnings import beginning
 from tinyscope.sweep.estimates import time_recipes, total_seconds
 from tinyscope.sweep.frozen import FrozenBackbone
@@ -461,3 +462,16 @@ def test_two_layers_with_the_same_weights_have_features_of_their_own(world, tmp_
     ]
     assert not np.array_equal(found[0].values, found[1].values)
     assert not np.array_equal(found[1].values, found[2].values)
+
+
+def test_a_pass_is_timed_with_as_many_images_as_pass_together(world, taught, monkeypatch):
+    backbone = FrozenBackbone(begins(world, backbone=str(taught), backbone_size=128))
+    passed = []
+
+    def watched(network, pixels, *, precision):
+        passed.append(len(pixels))
+        return pixels.float()
+
+    monkeypatch.setattr(frozen, "forward", watched)
+    assert backbone.seconds_an_image(world.train) > 0
+    assert passed == [64, 64] * 2  # of 128, twice; 256 x 64^2 / 128^2

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 import tiny_study
+from PIL import Image
 
 import tinyscope as ts
 from tinyscope.command_parameters import PATH
+from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.review import apply_review
+from tinyscope.features import hub
 from tinyscope.files import path_of
 from tinyscope.plan.study_files import load_study
+from tinyscope.shipping.photos import find_photos
 from tinyscope.sweep.beginnings import beginning
 from tinyscope.training.trainer import train
 
@@ -74,3 +78,55 @@ def test_the_command_line_takes_it_where_no_shell_does(home):
 
 def test_a_user_that_does_not_exist_is_a_name_as_any_other():
     assert path_of("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+NOBODY = "~nobody-of-this-name/x"
+
+
+def test_photos_and_patterns_of_photos_are_found_there(home):
+    (home / "photos").mkdir()
+    for name in ("1.png", "2.png"):
+        (home / "photos" / name).touch()
+    expected = [str(home / "photos" / name) for name in ("1.png", "2.png")]
+    for given in (["~/photos/*.png"], ["~/photos"], ["~/photos/1.png", "~/photos/2.png"]):
+        assert [photo.name for photo in find_photos(given)] == expected
+    assert [photo.name for photo in find_photos([f"{NOBODY}/*.png"])] == [f"{NOBODY}/*.png"]
+
+
+def test_a_folder_that_is_called_so_is_no_home_folder(home, monkeypatch):
+    folder = home / "other"
+    (folder / "~").mkdir(parents=True)
+    (folder / "~" / "1.png").touch()
+    monkeypatch.chdir(folder)
+    (photo,) = find_photos(["."])
+    assert photo == ("~/1.png", "1", folder / "~" / "1.png", "", None)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_classifier_answers_a_photo_there(result, home, kind):
+    Image.new("RGB", (20, 20)).save(home / "cat.png")
+    classifier = ts.load_classifier("~/mine")
+    answer = classifier.predict(kind("~/cat.png"))
+    assert (answer.file, answer.error) == ("~/cat.png", None)
+    missing = classifier.predict(kind(NOBODY))
+    assert (missing.file, missing.error) == (NOBODY, "cannot be read: No such file or directory")
+
+
+def test_predict_does_not_write_over_the_photos_it_is_given_there(result, home, tinyscope):
+    (home / "all.csv").write_text("kept")
+    answer = tinyscope("predict", "~/mine", "~/all.csv", "--csv", "~/all.csv")
+    assert answer.status == 2
+    assert "is given as images; what is written would replace them." in answer.err
+    assert (home / "all.csv").read_text() == "kept"
+
+
+def test_what_is_kept_for_the_next_time_lies_there(home, monkeypatch):
+    for given, expected in (("~/kept", home / "kept"), (NOBODY, Path(NOBODY))):
+        monkeypatch.setenv("TINYSCOPE_CACHE", given)
+        assert cache_folder() == expected
+        monkeypatch.setenv("HF_HUB_CACHE", given)
+        assert hub._cache_of_hub() == expected
+        with monkeypatch.context() as patch:
+            patch.delenv("HF_HUB_CACHE")
+            patch.setenv("HF_HOME", given)
+            assert hub._cache_of_hub() == expected / "hub"

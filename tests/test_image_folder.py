@@ -216,19 +216,33 @@ def test_clutter_is_neither_used_nor_counted(photos):
     assert len(train) == 6
 
 
-def test_links_in_a_circle_end_and_are_told(photos):
+def test_links_in_a_circle_end_and_are_told_in_the_log_and_not_as_images(photos, caplog):
     fill(photos, "cat", "dog")
     (photos / "cat/up").symlink_to(photos, target_is_directory=True)
     (photos / "dog/here").symlink_to(".", target_is_directory=True)
-    train = image_folder.load(photos).train
-    assert train.counts() == [3, 3]
-    assert train.left_out == (
-        LeftOut("cat/up/", "folder that is read already, as ./"),
-        LeftOut("dog/here/", "folder that is read already, as dog/"),
-    )
+    for _ in range(2):
+        train = image_folder.load(photos).train
+        assert train.counts() == [3, 3]
+        assert train.left_out == ()
+        assert train.found == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: cat/up/ is ./ under another name, and read once.",
+        f"{photos}: dog/here/ is dog/ under another name, and read once.",
+    ]
 
 
-def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(photos, monkeypatch):
+def test_the_name_of_a_link_cannot_forge_a_line_of_the_log(photos, caplog):
+    fill(photos, "cat", "dog")
+    (photos / "cat/a\nError: b").symlink_to(".", target_is_directory=True)
+    image_folder.load(photos)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: 'cat/a\\nError: b/' is cat/ under another name, and read once."
+    ]
+
+
+def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(
+    photos, monkeypatch, caplog
+):
     fill(photos, *(f"cat/{letter}" for letter in "abcdefgh"), "dog")
     for one in "abcdefgh":
         for other in "abcdefgh":
@@ -240,8 +254,10 @@ def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(ph
     assert len(listed) < 40, "their paths are more than 100,000"
     assert train.counts() == [24, 3]
     assert train.files[:24] == tuple(f"cat/{a}/{n}.png" for a in "abcdefgh" for n in range(3))
-    assert len(train.left_out) == 65
-    assert LeftOut("cat/0/", "folder that is read already, as cat/h/") in train.left_out
+    assert train.left_out == ()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: cat/0/ is cat/h/ under another name, and read once; so it is with 64 more."
+    ]
 
 
 def test_a_linked_class_folder_is_followed(photos, tmp_path):

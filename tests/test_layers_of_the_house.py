@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "report": MIDDLE | {"diagnosis"},
     "inspection": UPPER,
     "sweep": UPPER | {"inspection"},
-    "command_parameters": set(),
+    "command_parameters": {"files"},
     **dict.fromkeys(("api", "listings", "study_options"), BELOW_TOP),
     "console": BELOW_TOP | {"terminal"},
     "cli": BELOW_TOP

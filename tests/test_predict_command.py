@@ -172,3 +172,23 @@ def test_predict_replaces_no_photo_of_a_folder_and_no_file_of_its_model(study, t
     assert answer.err.startswith(f"Error: {weights} keeps a part of a study or model; ")
     assert weights.read_bytes() == before
     assert sorted(path.name for path in here.iterdir()) == ["img"]
+
+
+def test_a_name_that_is_no_utf_8_is_spelled_alike_wherever_it_is_told(study, tinyscope, here):
+    try:
+        Path(os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+        Path(os.fsdecode(b"s\xe9\xe9n.png")).touch()
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    Image.new("L", (30, 20)).save(os.fsdecode(b"s\xe9\xe9n.png"), "PNG")
+    told = r"caf\xe9.png"
+    answer = tinyscope("predict", study, ".", "--csv", "a.csv", "--parquet", "a.parquet")
+    assert answer.err == f"{told}: empty file\n"
+    assert pq.read_table("a.parquet")["file"].to_pylist() == [told, r"s\xe9\xe9n.png"]
+    rows = Path("a.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [told, r"s\xe9\xe9n.png"]
+    answer = tinyscope("predict", study, ".", "--json")
+    assert [row["file"] for row in json.loads(answer.out)] == [told, r"s\xe9\xe9n.png"]
+    answer = tinyscope("predict", study, os.fsdecode(b"s\xe9\xe9n.png"))
+    assert answer.out.startswith(r"s\xe9\xe9n.png: ")
+    assert f"({told}: empty file)" in tinyscope("predict", study, ".", "--kaggle", "k.csv").err

@@ -1,5 +1,8 @@
+import os
+
 import pytest
 
+from tinyscope.data.file_tree import printable
 from tinyscope.terminal import shown
 
 
@@ -16,3 +19,19 @@ from tinyscope.terminal import shown
 )
 def test_a_line_cannot_begin_another_or_move_the_cursor(line, expected):
     assert shown(line) == (expected or line)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (os.fsencode("caf") + b"\xe9.png", r"caf\xe9.png"),
+        (b"\x80\xff-\xc3\xa9.png", "\\x80\\xff-\xe9.png"),
+    ],
+)
+def test_bytes_of_a_name_that_are_no_utf_8_are_spelled_as_everywhere(name, expected):
+    line = name.decode("utf-8", "surrogateescape")
+    assert shown(line) == printable(line) == expected
+
+
+def test_half_a_letter_is_spelled_as_everywhere():
+    assert shown("a\ud83d.png") == printable("a\ud83d.png") == r"a\ud83d.png"

@@ -14,7 +14,7 @@ from tinyscope import __version__
 from tinyscope.command_parameters import PATH, TEXT, study_options
 from tinyscope.errors import DataError, InputError, TinyscopeError, unknown
 from tinyscope.terminal import shown
-from tinyscope.threads import keep_within_quota, wait_briefly
+from tinyscope.threads import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,7 @@ _RESUMED = (["run"], ["demo"], ["improve"])
 
 def main() -> None:
     """Runs the command line and exits with its status; users' mistakes are one line."""
-    wait_briefly()
-    keep_within_quota()
+    prepare()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes few letters
             stream.reconfigure(errors="backslashreplace")
@@ -308,6 +307,7 @@ def predict(
     2.png before 10.png. An id for Kaggle is a file's name without its suffix. Images that cannot be
     read are named, and the exit status is 3; a Kaggle file is then not written at all.
     """
+    from tinyscope.files import path_of
     from tinyscope.shipping.answer_files import KAGGLE_COLUMNS, AnswerFiles, answers
     from tinyscope.shipping.classifier import load_classifier
     from tinyscope.shipping.photos import find_photos
@@ -315,7 +315,7 @@ def predict(
     if columns is not None and files["kaggle"] is None:
         raise InputError("--kaggle-columns names the headings of a file that only --kaggle writes.")
     for path in filter(None, files.values()):
-        if any(os.path.realpath(path) == os.path.realpath(each) for each in images):
+        if any(os.path.realpath(path) == os.path.realpath(path_of(each)) for each in images):
             raise InputError(f"{path} is given as images; what is written would replace them.")
     headings = KAGGLE_COLUMNS if columns is None else _headings(columns)
     classifier = load_classifier(model)

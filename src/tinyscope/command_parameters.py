@@ -1,10 +1,11 @@
 """What commands take: texts and paths that are not empty, and the options of a study."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
+
+from tinyscope.files import path_of
 
 
 class _Text(click.ParamType):
@@ -30,8 +31,7 @@ class _PathText(click.Path):
         """The path."""
         if value == "-":
             self.fail("- is no stream here; expected a path, or ./- for one called so", param, ctx)
-        text = os.path.expanduser(TEXT.convert(value, param, ctx))
-        return super().convert(text, param, ctx)
+        return super().convert(path_of(TEXT.convert(value, param, ctx)), param, ctx)
 
 
 TEXT = _Text()

@@ -30,7 +30,9 @@ def physical_cores() -> int:
     siblings = {
         _text(_TOPOLOGY / f"cpu{one}" / "topology" / "thread_siblings_list") for one in bound
     }
-    return len(siblings) if siblings and None not in siblings else usable_cores()
+    told = siblings and None not in siblings
+    # Not usable_cores(): that is cut to a container's quota, of which torch knows nothing.
+    return len(siblings) if told else len(bound) or os.cpu_count() or 1
 
 
 def quota() -> float | None:

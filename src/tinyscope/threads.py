@@ -6,8 +6,14 @@ import os
 from tinyscope.cores import physical_cores, quota
 
 
-def wait_briefly() -> None:
-    """Lets threads that wait spin for a twentieth of libgomp's default; call it before torch loads.
+def prepare() -> None:
+    """Both settings, as every program begins that trains; call it before torch loads."""
+    _wait_briefly()
+    _keep_within_quota()
+
+
+def _wait_briefly() -> None:
+    """Lets threads that wait spin for a twentieth of libgomp's default.
 
     Where other programs use the cores too, a spinning thread takes the time from the one that it
     waits for. Measured with one of two cores taken, report-style CNN, batch 32 and 256: training is
@@ -17,8 +23,8 @@ def wait_briefly() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
-def keep_within_quota() -> None:
-    """Lets torch take no more threads than a container's time is worth; call it before torch loads.
+def _keep_within_quota() -> None:
+    """Lets torch take no more threads than a container's time is worth.
 
     By itself it takes one for each core of the machine, which then use up the time of a period
     together and all stand still for the rest of it. A number that the user set stays.

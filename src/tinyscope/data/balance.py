@@ -41,14 +41,24 @@ class EqualShares(NamedTuple):
 
 def equal_shares(counts: Sequence[int]) -> EqualShares | None:
     """The test of the images of each class; None without images or with fewer than two classes."""
-    from scipy.special import chdtrc
-
     total, classes = sum(counts), len(counts)
     if not total or classes < 2:
         return None
     expected = total / classes
     statistic = float(sum((count - expected) ** 2 for count in counts) / expected)
-    return EqualShares(statistic, float(chdtrc(classes - 1, statistic)))
+    return EqualShares(statistic, chi_square_p(statistic, classes - 1))
+
+
+def chi_square_p(statistic: float, dof: int) -> float:
+    """How often chance gives a chi-square statistic at least as large, in [0, 1].
+
+    Args:
+        statistic: 0 or more.
+        dof: degrees of freedom, 1 or more.
+    """
+    from scipy.special import chdtrc
+
+    return float(chdtrc(dof, statistic))
 
 
 def is_unbalanced(counts: Sequence[int]) -> bool:

@@ -17,6 +17,10 @@ from tinyscope.data.mapped_rows import MappedRows
 _USUAL_PIXELS = 64 * 64
 """Of an image, at most, for what is computed at once to be as many as usual."""
 
+_STORED = 16
+"""Pixels as they are stored that take the memory of one that is computed on: three numbers stand
+against the tens of channels of a network's first maps."""
+
 _PIECE = 10_000  # rows that are read from the disk at once on their way to another device
 
 
@@ -56,8 +60,13 @@ class Source(ABC):
         most = len(self) if size == 1 else max(1, len(self) // 2)
         return min(math.ceil(len(self) / size), most)
 
-    def at_once(self, usual: int) -> int:
-        """How many examples a network answers at once, of `usual` ones of a usual size."""
+    def at_once(self, usual: int, *, side: int | None = None) -> int:
+        """How many examples a network answers at once, of `usual` ones of a usual size.
+
+        Args:
+            usual: how many small ones.
+            side: that the network brings images to, see `models.transfer.side_of`.
+        """
         return usual
 
     def shuffled(
@@ -125,9 +134,9 @@ class Batches(Source):
             not dataset.images.flags.writeable
         )
 
-    def at_once(self, usual: int) -> int:
-        """Fewer images where they have more than 64x64 pixels; see `images_at_once`."""
-        return images_at_once(usual, *self._images.shape[1:3])
+    def at_once(self, usual: int, *, side: int | None = None) -> int:
+        """Fewer images where the network computes at more than 64x64 pixels."""
+        return images_at_once(usual, *self._images.shape[1:3], side=side)
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, unchanged, in the data set's order."""
@@ -146,13 +155,24 @@ class Batches(Source):
         return changed(pixels, draw.augmentation, draw.fill, draw.generator, chosen)
 
 
-def images_at_once(usual: int, height: int, width: int) -> int:
+def images_at_once(usual: int, height: int, width: int, *, side: int | None = None) -> int:
     """How many images a network answers at once, of `usual` ones up to 64x64 pixels.
 
     The maps of its layers take memory by an image's pixels, whatever its channels: 512 images of
-    512x512 would take sixty-four times what 512 of 64x64 do.
+    512x512 would take sixty-four times what 512 of 64x64 do. A network that brings images to
+    another size by itself takes memory by that one, and some for the pixels that it is given.
+
+    Args:
+        usual: how many of them.
+        height: of an image as it is stored.
+        width: likewise.
+        side: that the network brings the shorter one to; None where it leaves images as they are.
     """
-    return max(1, min(usual, usual * _USUAL_PIXELS // (height * width)))
+    pixels = height * width
+    if side is not None:
+        longer = round(side * max(height, width) / min(height, width))
+        pixels = max(side * longer, -(-pixels // _STORED))
+    return max(1, min(usual, usual * _USUAL_PIXELS // pixels))
 
 
 def changed(

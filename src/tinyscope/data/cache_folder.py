@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tinyscope.files import path_of
+
 
 def cache_folder() -> Path:
     """`TINYSCOPE_CACHE` where that is set, else the platform's cache folder of this user.
@@ -15,7 +17,7 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("TINYSCOPE_CACHE")
     if named:
-        return Path(named).expanduser()
+        return path_of(named)
     import platformdirs
 
     return platformdirs.user_cache_path("tinyscope")

@@ -121,11 +121,10 @@ class ImageDataset:
             shown = ascii(given) if isinstance(given, str | None) else type(given).__name__
             raise DataError(f"{self.source}: {key} is {shown}; expected a tuple {wanted}.")
         values = tuple(given)
-        fault = None
         if key != "left_out":
             fault = _text_fault(values)
-        elif other := next((each for each in values if not isinstance(each, LeftOut)), None):
-            fault = f"{other!a} in it"
+        elif strangers := [each for each in values if not isinstance(each, LeftOut)]:
+            fault = f"{strangers[0]!a} in it"
         else:
             fault = _text_fault([text for each in values for text in each])
         if fault:

@@ -76,12 +76,14 @@ def decode_found(
     datasets = _kept(entry, found)
     if datasets is None:
         preprocessing = choose()
-        fault = None
+        fault: OSError | None = None
+        written: dict[str, str] | None = None
         try:
-            _decode_into(entry, found, preprocessing)
+            written = _decode_into(entry, found, preprocessing)
         except OSError as error:
             fault = error
-        datasets = _kept(entry, found)  # perhaps another process has made the entry meanwhile
+        # Where it failed, perhaps another process has made the entry meanwhile.
+        datasets = _kept(entry, found, written)
         if datasets is None:
             _log.warning(
                 "Decoded images cannot be kept in %s (%s); %s is decoded anew each time.",
@@ -189,8 +191,11 @@ def _decode(
     return images[: len(images) - len(reasons)], reasons
 
 
-def _decode_into(entry: Path, found: Found, preprocessing: Preprocessing) -> None:
+def _decode_into(entry: Path, found: Found, preprocessing: Preprocessing) -> dict[str, str]:
     """Makes an entry of the cache.
+
+    Returns:
+        The fingerprint of each split, as it was written.
 
     Raises:
         OSError: the cache cannot be written; nothing is left behind then.
@@ -201,7 +206,7 @@ def _decode_into(entry: Path, found: Found, preprocessing: Preprocessing) -> Non
         paths = [draft / f"{part.split}.npy" for part in found.parts]
         for part, path in zip(found.parts, paths, strict=True):
             _reserve(path, (len(part.files), *preprocessing))
-        contents = {}
+        contents: dict[str, dict[str, Any]] = {}
         for part, path in zip(found.parts, paths, strict=True):
             contents[part.split] = _fill(path, found, part)
             with path.open("r+b") as file:
@@ -218,6 +223,7 @@ def _decode_into(entry: Path, found: Found, preprocessing: Preprocessing) -> Non
     for left_behind in entry.parent.glob(".*"):  # by a process that was killed
         if time.time() - left_behind.stat().st_mtime > _ABANDONED_AFTER:
             shutil.rmtree(left_behind, ignore_errors=True)
+    return {split: content["fingerprint"] for split, content in contents.items()}
 
 
 def _fill(path: Path, found: Found, part: Encoded) -> dict[str, Any]:
@@ -243,10 +249,16 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             missing -= file.write(block[:missing])
 
 
-def _kept(entry: Path, found: Found) -> list[ImageDataset] | None:
-    """What the cache holds of these parts; None where it holds nothing, or nothing usable."""
+def _kept(
+    entry: Path, found: Found, written: dict[str, str] | None = None
+) -> list[ImageDataset] | None:
+    """What the cache holds of these parts; None where it holds nothing, or nothing usable.
+
+    Args:
+        written: see `_read`.
+    """
     try:
-        return _read(entry, found)
+        return _read(entry, found, written or {})
     except (FileNotFoundError, NotADirectoryError):
         damage = ""  # nothing there, or a rest that a cleaner may have left
     except MemoryError:
@@ -260,8 +272,12 @@ def _kept(entry: Path, found: Found) -> list[ImageDataset] | None:
     return None
 
 
-def _read(entry: Path, found: Found) -> list[ImageDataset]:
+def _read(entry: Path, found: Found, written: dict[str, str]) -> list[ImageDataset]:
     """What an entry holds.
+
+    Args:
+        written: the fingerprint of each split where this process has just made the entry; empty
+            where it was there before, and its images are compared with what it says of them.
 
     Raises:
         FileNotFoundError: there is none, or not all of it.
@@ -281,8 +297,11 @@ def _read(entry: Path, found: Found) -> list[ImageDataset]:
             images = np.load(path, allow_pickle=False)
         reasons = dict(contents[part.split]["left_out"])
         dataset = _dataset(found, part, images[: len(images) - len(reasons)], reasons)
+        told = contents[part.split]["fingerprint"]
         # Whoever works with the images needs it too, and it is computed once.
-        if dataset.fingerprint != contents[part.split]["fingerprint"]:
+        if written.get(part.split) == told:
+            object.__setattr__(dataset, "fingerprint", told)  # as a cached property keeps it
+        elif dataset.fingerprint != told:
             raise ValueError(f"{path.name} holds other images than were written to it")
         datasets.append(dataset)
     return datasets

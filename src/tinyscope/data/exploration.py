@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyscope.data.balance import UNBALANCED, UNLIKELY, equal_shares
+from tinyscope.data.balance import UNBALANCED, UNLIKELY, chi_square_p, equal_shares
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.image_quality import ImageProperties
 from tinyscope.data.normalization import channel_statistics
@@ -133,8 +133,8 @@ def same_shares(counts: Mapping[str, Sequence[int]], names: Sequence[str]) -> di
         }
     expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
-    tested = _tested(statistic, (len(table) - 1) * (len(kept) - 1))
-    p_value = tested["p_value"]
+    dof = (len(table) - 1) * (len(kept) - 1)
+    p_value = chi_square_p(statistic, dof)
     shares = table / table.sum(1, keepdims=True)
     gap = shares.max(0) - shares.min(0)
     worst = int(gap.argmax())
@@ -151,13 +151,13 @@ def same_shares(counts: Mapping[str, Sequence[int]], names: Sequence[str]) -> di
             f"for {names[kept[worst]]}: {shares[high, worst]:.1%} of {splits[high]}, "
             f"{shares[low, worst]:.1%} of {splits[low]}."
         )
-    return {**tested, "least_expected": float(expected.min()), "judgement": judgement}
-
-
-def _tested(statistic: float, dof: int) -> dict[str, Any]:
-    from scipy.special import chdtrc
-
-    return {"statistic": float(statistic), "dof": dof, "p_value": float(chdtrc(dof, statistic))}
+    return {
+        "statistic": statistic,
+        "dof": dof,
+        "p_value": p_value,
+        "least_expected": float(expected.min()),
+        "judgement": judgement,
+    }
 
 
 def _p(p: float) -> str:

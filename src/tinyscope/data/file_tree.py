@@ -1,10 +1,14 @@
 """The files of a folder that may be images, at any depth; nothing of it is passed over unsaid."""
 
+import logging
 import os
 from collections import deque
+from functools import cache
 from pathlib import Path
 
 from tinyscope.data.dataset import LeftOut
+
+_log = logging.getLogger(__name__)
 
 # What lies beside images and was never meant as one. Any other file that is no image is left out
 # with its reason, so that a wrongly saved photo is noticed. The last two are Tinyscope's own.
@@ -45,10 +49,6 @@ def lies_among(path: Path, folder: Path) -> bool:
     return place.is_relative_to(root) and not any(map(is_apart, place.relative_to(root).parts))
 
 
-READ_ALREADY = "folder that is read already, as"
-"""How the reason begins for which a folder is left out that links lead to in several ways."""
-
-
 def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
     """All files at any depth that are no clutter, sorted.
 
@@ -58,7 +58,9 @@ def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
     Args:
         folder: the root, which the names that are given begin below.
         below: where to look, with "/" between its parts; empty for the root itself.
-        odd: takes what cannot be read, or is read already, with its reason.
+        odd: takes what cannot be read, with its reason. A link to a folder that is read already is
+            none of that: its files are among the others, under the other name, and the first one
+            is told in the log.
     """
     read: dict[tuple[int, int], str] = {}
     parts = below.split("/") if below else []
@@ -66,6 +68,7 @@ def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
         above = "/".join(parts[:count])
         read[_identity(folder / above)] = above
     files: list[str] = []
+    repeated: list[tuple[str, str]] = []
     waiting, links = [below], deque[str]()
     while waiting or links:
         here = waiting.pop() if waiting else links.popleft()
@@ -75,14 +78,29 @@ def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
             odd.append(LeftOut(f"{here}/", f"folder cannot be read: {error.strerror}"))
             continue
         if known != here:
-            odd.append(LeftOut(f"{here}/", f"{READ_ALREADY} {known or '.'}/"))
+            repeated.append((f"{here}/", f"{known or '.'}/"))
             continue
         names, found = contents(folder, here, odd)
         files += found
         for name in reversed(names):
             inner = f"{here}/{name}" if here else name
             (links if os.path.islink(folder / inner) else waiting).append(inner)
+    if repeated:
+        (name, known), more = repeated[0], len(repeated) - 1
+        _tell_of_other_name(folder, name, known, more)
     return sorted(files)
+
+
+@cache
+def _tell_of_other_name(folder: Path, name: str, known: str, more: int) -> None:
+    """Once, however often a folder is looked at."""
+    names = map(printable, (str(folder), name, known))
+    _log.warning(
+        "%s: %s is %s under another name, and read once%s.",
+        # A log goes to a terminal, where a name must not begin a line or move the cursor.
+        *(each if each.isprintable() else ascii(each) for each in names),
+        f"; so it is with {more:,} more" if more else "",
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int]:

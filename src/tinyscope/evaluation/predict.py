@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.data.batches import Source
+from tinyscope.models.transfer import side_of
 
 BATCH = 512
-"""Images at a time, of up to 64x64 pixels: as fast as larger batches, and small networks then need
-less than 1 GB."""
+"""Images at a time, where the network computes at up to 64x64 pixels: as fast as larger batches,
+and small networks then need less than 1 GB."""
 
 
 def predict_logits(network: nn.Module, images: Source, *, precision: str) -> Tensor:
@@ -24,11 +25,12 @@ def predict_logits(network: nn.Module, images: Source, *, precision: str) -> Ten
         float32 (N, K) on the network's device.
     """
     network.eval()
+    at_once = images.at_once(BATCH, side=side_of(network))
     with torch.inference_mode():
         return torch.cat(
             [
                 forward(network, pixels, precision=precision).float()
-                for pixels, _ in images.in_order(images.at_once(BATCH))
+                for pixels, _ in images.in_order(at_once)
             ]
         )
 

@@ -29,6 +29,7 @@ from tinyscope.errors import StorageError
 from tinyscope.evaluation.predict import forward
 from tinyscope.files import read_json, replacing, write_json
 from tinyscope.models.classical_head import in_half_precision
+from tinyscope.models.transfer import side_of
 from tinyscope.models.views import LOOKS, Look
 
 VERSION = 3  # raise it with every change that can change a feature
@@ -111,7 +112,7 @@ def features_of(
     Raises:
         StorageError: the cache cannot be written or read.
     """
-    place = place_of(images, view, digest=digest, precision=precision)
+    place = place_of(images, view, digest=digest, precision=precision, side=side_of(extract))
     record = place.with_suffix(".json")
     if not record.exists():
         started, cpu_started = time.perf_counter(), time.process_time()
@@ -147,12 +148,23 @@ def fresh_features(
     return np.concatenate(pieces)
 
 
-def place_of(images: ImageDataset, view: View, *, digest: str, precision: str) -> Path:
-    """Where the features of a split in a view are kept, or will be; see `features_of`."""
+def place_of(
+    images: ImageDataset, view: View, *, digest: str, precision: str, side: int | None = None
+) -> Path:
+    """Where the features of a split in a view are kept, or will be; see `features_of`.
+
+    Args:
+        side: that the network brings images to; None where it leaves them as they are.
+    """
     what: list[Any] = [digest, images.pixels_fingerprint, view.name, precision]
-    if (at_once := images_at_once(_BATCH, *images.images.shape[1:3])) < _BATCH:
-        what.append(at_once)  # which may change the last digit
+    if (together := at_once(images, side=side)) < _BATCH:
+        what.append(together)  # which may change the last digit
     return entry("features", *what, versions=[VERSION]).with_suffix(".npy")
+
+
+def at_once(images: ImageDataset, *, side: int | None) -> int:
+    """How many images of a split pass a network together; `side` is that of `place_of`."""
+    return images_at_once(_BATCH, *images.images.shape[1:3], side=side)
 
 
 def _compute(
@@ -194,11 +206,11 @@ def _passed(
     """Features float16 (n, F) of batch after batch, each with how many images are done then."""
     done = 0
     extract.eval()
-    batches = Batches(images, device=device)
+    batches, together = Batches(images, device=device), at_once(images, side=side_of(extract))
     # A view's random changes are drawn for so many rows together, however many pass at once.
     for pixels, _ in batches.in_order(_BATCH):
         with torch.inference_mode():
-            seen = view.change(pixels, done).split(batches.at_once(_BATCH))
+            seen = view.change(pixels, done).split(together)
             found = torch.cat([forward(extract, each, precision=precision) for each in seen])
             values = in_half_precision(found).cpu().numpy()
         done += len(values)

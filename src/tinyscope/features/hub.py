@@ -7,7 +7,7 @@ from pathlib import Path
 from tinyscope.data.cache_folder import cache_folder
 from tinyscope.data.download import announcement, console_progress, fetch, file_digest
 from tinyscope.errors import DataError, InputError, StorageError
-from tinyscope.files import read_json, write_json
+from tinyscope.files import path_of, read_json, write_json
 
 FILE = "model.safetensors"
 """The name under which repositories of networks hold their weights."""
@@ -68,11 +68,11 @@ def _in_cache_of_hub(repository: str) -> Path | None:
 
 def _cache_of_hub() -> Path:
     if named := os.environ.get("HF_HUB_CACHE"):
-        return Path(named).expanduser()
+        return path_of(named)
     home = os.environ.get("HF_HOME")
     if not home:
         home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    return path_of(home) / "hub"
 
 
 def _own_place(repository: str) -> Path:

@@ -95,6 +95,16 @@ class Extractor(nn.Module):
         return network.features(self.wrapped.normalized(pixels))
 
 
+def side_of(network: nn.Module) -> int | None:
+    """The shorter side, in pixels, that a network brings images to before it computes.
+
+    None where it leaves them as they are. Of several such sizes, one in another's backbone, it is
+    the largest.
+    """
+    inner = (each.size for each in network.modules() if isinstance(each, TransferNetwork))
+    return max((size for size in inner if size is not None), default=None)
+
+
 def pooled(values: Tensor, pooling: str) -> Tensor:
     """Maps (N, F, h, w) as vectors: (N, F), or (N, F h w) by "flatten"; vectors as they are."""
     if values.dim() == 2:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
+from tinyscope.data.file_tree import printable
 from tinyscope.errors import InputError
 from tinyscope.files import replacing
 from tinyscope.runs.kept_files import is_kept
@@ -143,7 +144,7 @@ class AnswerFiles:
         for table in self._tables:
             table.add(prediction)
         if self._kaggle is not None:
-            key, name = _printable(photo.id), _printable(photo.name)
+            key, name = printable(photo.id), printable(photo.name)
             if key in self._labels:
                 raise InputError(
                     f"{self._labels[key][0]} and {name} would both have the id {key} in "
@@ -170,7 +171,7 @@ class AnswerFiles:
                 first = self._failed[0]
                 self.not_written = (
                     f"{path} was not written: {len(self._failed):,} of {self._count:,} images have "
-                    f"no answer ({_printable(first.file)}: {first.error}), and there every id "
+                    f"no answer ({printable(first.file)}: {first.error}), and there every id "
                     "needs a label."
                 )
                 self.paths.remove(path)
@@ -277,16 +278,11 @@ def _columns(class_names: Sequence[str]) -> list[str]:
 
 def _cells(prediction: Prediction, class_names: Sequence[str]) -> list[Any]:
     shares = dict(prediction.top)
-    error = None if prediction.error is None else _printable(prediction.error)
+    error = None if prediction.error is None else printable(prediction.error)
     return [
-        _printable(prediction.file),
+        printable(prediction.file),
         prediction.class_name,
         prediction.probability,
         *(shares.get(name) for name in class_names),
         error,
     ]
-
-
-def _printable(text: str) -> str:
-    """The text without what is no Unicode: file names may hold any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()

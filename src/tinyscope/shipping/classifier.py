@@ -13,10 +13,12 @@ from torch import nn
 from tinyscope.data.batches import images_at_once
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.data.decoding import Undecodable, decode
+from tinyscope.data.file_tree import printable
 from tinyscope.errors import InputError
 from tinyscope.evaluation.predict import BATCH
 from tinyscope.files import path_of
 from tinyscope.models.description import DESCRIBED
+from tinyscope.models.transfer import side_of
 from tinyscope.plan.spelling import spelled
 from tinyscope.shipping.model_folder import is_model, read_model
 
@@ -47,14 +49,17 @@ class Prediction:
         return self.top[0][1] if self.top else None
 
     def as_dict(self) -> dict[str, Any]:
-        """As `tinyscope predict --json` prints it; `cannot_tell` is null: no threshold is set."""
+        """As `tinyscope predict --json` prints it; `cannot_tell` is null: no threshold is set.
+
+        In a file's name, what is no UTF-8 is spelled out, as in the tables that are written.
+        """
         return {
-            "file": self.file,
+            "file": printable(self.file),
             "class": self.class_name,
             "probability": self.probability,
             "top": [list(pair) for pair in self.top],
             "cannot_tell": None,
-            "error": self.error,
+            "error": None if self.error is None else printable(self.error),
         }
 
 
@@ -88,7 +93,8 @@ class Classifier:
         """The answer for one image.
 
         Args:
-            image: a file, a file's bytes, or uint8 pixels (H, W, C) of the network's own size.
+            image: a file (~ is the home folder), a file's bytes, or uint8 pixels (H, W, C) of the
+                network's own size.
             top: classes to name, at most; 1 or more.
 
         Raises:
@@ -168,7 +174,7 @@ class Classifier:
                 f"An array of {pixels.dtype} {pixels.shape} holds no images for this model; "
                 f"{expected}."
             )
-        step = images_at_once(BATCH, *shape[:2])
+        step = images_at_once(BATCH, *shape[:2], side=side_of(self.network))
         answers = np.empty((len(pixels), len(self.class_names)))
         for start in range(0, len(pixels), step):
             # torch takes neither mirrored views nor, without a warning, memory that is read-only.
@@ -197,7 +203,8 @@ class Classifier:
                 f"file or an array, uint8 {tuple(self.preprocessing)}."
             )
         try:
-            return decode(Path(image) if isinstance(image, str) else image, self.preprocessing)
+            source = image if isinstance(image, bytes) else path_of(image)
+            return decode(source, self.preprocessing)
         except Undecodable as reason:
             return str(reason)
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from tinyscope.data.dataset import LeftOut
-from tinyscope.data.file_tree import READ_ALREADY, files_below
+from tinyscope.data.file_tree import files_below
 from tinyscope.data.hub_parquet import shards_in
 from tinyscope.errors import DataError
 from tinyscope.shipping.packed_photos import Packed, in_parquet, in_zip
@@ -45,17 +45,18 @@ def find_photos(given: Iterable[str]) -> Iterator[Photo]:
     piece, and nothing is unpacked to the disk.
 
     Args:
-        given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png"). A folder stands for
-            the photos in it, at any depth, or for its parquet shards where it holds no photos.
-            As in training, every file but hidden ones, texts and tables is taken for a photo;
-            what is none is given out all the same, and so is a folder that cannot be read.
+        given: files, folders and patterns ("photos/*.jpg", "photos/**/*.png"), with ~ for the home
+            folder. A folder stands for the photos in it, at any depth, or for its parquet shards
+            where it holds no photos. As in training, every file but hidden ones, texts and tables
+            is taken for a photo; what is none is given out all the same, and so is a folder that
+            cannot be read.
 
     Raises:
         DataError: all that is given is a folder or a zip file that holds no photos; among others,
             it is given out with that fault.
     """
     meant: list[str] = []
-    for text in given:
+    for text in map(os.path.expanduser, given):
         matches = [text]
         if glob.has_magic(text) and not os.path.exists(text):
             matches = sorted(glob.glob(text, recursive=True), key=natural_order) or [text]
@@ -90,11 +91,7 @@ def _meant_by(path: Path) -> Iterator[Photo]:
         odd: list[LeftOut] = []
         files = files_below(path, "", odd)
         photos = [_of_its_own(path / file) for file in files]
-        photos += [
-            _left_out(path / file.strip("/"), reason)
-            for file, reason in odd
-            if not reason.startswith(READ_ALREADY)  # its photos are answered, under another name
-        ]
+        photos += [_left_out(path / file.strip("/"), reason) for file, reason in odd]
         if photos:
             yield from sorted(photos, key=lambda photo: natural_order(photo.name))
             return
@@ -119,7 +116,9 @@ def _at_least_one(photos: Iterator[Photo], path: Path) -> Iterator[Photo]:
 
 
 def _of_its_own(path: Path) -> Photo:
-    return Photo(str(path), path.stem, path)
+    # A folder or file in this one may be called "~" or "~root", and is no home folder.
+    source = path.absolute() if str(path).startswith("~") else path
+    return Photo(str(path), path.stem, source)
 
 
 def _left_out(path: Path, reason: str) -> Photo:

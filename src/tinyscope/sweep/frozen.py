@@ -20,6 +20,7 @@ from tinyscope.features.extraction import (
     FeatureBatches,
     Kept,
     View,
+    at_once,
     features_of,
     looks,
     place_of,
@@ -28,7 +29,7 @@ from tinyscope.features.extraction import (
 from tinyscope.features.weights import weights_digest
 from tinyscope.models.classical_head import ClassicalHead
 from tinyscope.models.pixel_input import PixelInput
-from tinyscope.models.transfer import Extractor, TransferNetwork
+from tinyscope.models.transfer import Extractor, TransferNetwork, side_of
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS
 from tinyscope.sweep.beginnings import Beginning
@@ -98,7 +99,13 @@ class FrozenBackbone:
 
     def place(self, images: ImageDataset, view: View = AS_IT_IS) -> Path:
         """Where the features of a split in a view are kept, or will be."""
-        return place_of(images, view, digest=self._digest, precision=self.recipe.precision)
+        return place_of(
+            images,
+            view,
+            digest=self._digest,
+            precision=self.recipe.precision,
+            side=side_of(self._extract),
+        )
 
     def knows(self, images: ImageDataset, view: View = AS_IT_IS) -> bool:
         """Whether the features of a split in a view are kept already."""
@@ -106,11 +113,12 @@ class FrozenBackbone:
 
     def seconds_an_image(self, images: ImageDataset) -> float:
         """That an image's pass takes, from one batch after another one."""
+        together = min(_TIMED, at_once(images, side=side_of(self._extract)))
         some = images.select(np.arange(min(_TIMED, len(images))), split=images.split)
         with torch.inference_mode():
             for _ in range(2):
                 began = time.perf_counter()
-                for pixels, _ in Batches(some, device=self.device).in_order(_TIMED):
+                for pixels, _ in Batches(some, device=self.device).in_order(together):
                     forward(self._extract, pixels, precision=self.recipe.precision).sum().item()
         return (time.perf_counter() - began) / len(some)
 

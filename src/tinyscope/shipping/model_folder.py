@@ -223,10 +223,12 @@ def _check_description(described: Mapping[str, Any]) -> None:
     if "network" in backbone:
         _check_counts(backbone["network"], "channels", "classes", "height", "width")
         _check_description(backbone["network"])
-        channels = backbone["network"]["channels"]
-        for key in ("mean", "deviation"):
-            if len(backbone[key]) != channels or not all(map(_is_number, backbone[key])):
-                raise ValueError(f"the backbone's {key} is not {channels} numbers.")
+        mean, deviation = backbone["mean"], backbone["deviation"]
+        # Not as many as its images have channels: a transfer of grey images has three.
+        if len(mean) not in (1, 3) or not all(map(_is_number, mean)):
+            raise ValueError("the backbone's mean is not 1 or 3 numbers.")
+        if len(deviation) != len(mean) or not all(map(_positive, deviation)):
+            raise ValueError(f"the backbone's deviation is not {len(mean)} numbers above 0.")
 
 
 def _check_counts(values: Mapping[str, Any], *keys: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tinyscope.batch_count import batch_count
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
@@ -44,7 +45,7 @@ def price_for(
             recipe,
             shape=tuple(shape),
             images=images,
-            steps_per_epoch=-(-images // recipe.batch_size),
+            steps_per_epoch=batch_count(images, recipe.batch_size),
             epochs=recipe.epochs,
             proxy=proxy,
         )

@@ -20,6 +20,7 @@ from tinyscope.files import replacing, write_json
 from tinyscope.models.backbones import TIMM
 from tinyscope.models.classical_head import ClassicalHead, classical_head, library_version
 from tinyscope.models.description import network_of
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import WhitenedCNN
@@ -262,7 +263,8 @@ def _network(file: Path, description: Mapping[str, Any]) -> PixelInput:
         there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     filler = [1.0] * there["mean"][0]  # the true values are among the weights
     if _of_timm(description):  # whose networks keep more than their weights; a name says how large
-        wrapped = PixelInput(network_of(description), mean=filler, deviation=filler)
+        with borrowed_generator(torch.device("cpu")):  # weights are drawn before they are read
+            wrapped = PixelInput(network_of(description), mean=filler, deviation=filler)
     else:
         with torch.device("meta"):  # shapes without numbers, and without a draw from a generator
             wrapped = PixelInput(network_of(description), mean=filler, deviation=filler).eval()

@@ -10,9 +10,10 @@ from tinyscope.data import splitting
 from tinyscope.data.catalogue import DATASETS, load
 from tinyscope.data.dataset import Splits
 from tinyscope.data.file_tree import lies_among, printable
+from tinyscope.data.hub_parquet import holds_shards
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import InputError, StorageError
-from tinyscope.files import locked, read_json, write_json, write_text
+from tinyscope.files import locked, path_of, read_json, write_json, write_text
 from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe import Recipe
@@ -112,11 +113,16 @@ def run_study(
 
 
 def _refuse_among_images(folder: Path, study: Study) -> None:
-    """Refuses a study's folder that would be found among the classes of its own data set."""
-    images = Path(study.data).expanduser()
+    """Refuses a study's folder that would be found among the classes of its own data set.
+
+    Among parquet shards it may lie: no folder beside them is taken for a class.
+    """
+    images = path_of(study.data)
     if study.data in DATASETS or not os.path.isdir(images) or not lies_among(folder, images):
         return
     raise InputError(
+    if holds_shards(images):
+        return
         f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "
         "expected a folder outside of it, with --out."
     )

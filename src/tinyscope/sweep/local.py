@@ -33,7 +33,6 @@ from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.price import price_for
 
 
-@freed_memory_kept()
 def run_study(
     study: Study,
     data: Splits | None = None,
@@ -82,13 +81,14 @@ def run_study(
     planned = plan_runs(study, complete, folder)
     with _alone(folder):
         unfinished = {run.variation for run in planned.missing}
-        timings = time_recipes(
-            {
-                name: start
-                for name, start in planned.begun().items()
-                if budget is not None or name in unfinished
-            },
-        )
+        with freed_memory_kept():
+            timings = time_recipes(
+                {
+                    name: start
+                    for name, start in planned.begun().items()
+                    if budget is not None or name in unfinished
+                },
+            )
         cut = ""
         if budget is not None:
             planned, cut = _fitted(planned, timings, budget)
@@ -98,10 +98,11 @@ def run_study(
             hears.replaces(folder)
         write_text(folder / "study.toml", study.as_toml())
         missing = planned.missing
-        for number, run in enumerate(missing, start=1):
-            hears.run_starts(run, number, len(missing))
-            carry_out(run, complete, planned.beginnings[run.identity], hears)
-            hears.run_ends(run)
+        with freed_memory_kept():
+            for number, run in enumerate(missing, start=1):
+                hears.run_starts(run, number, len(missing))
+                carry_out(run, complete, planned.beginnings[run.identity], hears)
+                hears.run_ends(run)
         return _report(
             planned,
             cut=cut,
@@ -120,9 +121,9 @@ def _refuse_among_images(folder: Path, study: Study) -> None:
     images = path_of(study.data)
     if study.data in DATASETS or not os.path.isdir(images) or not lies_among(folder, images):
         return
-    raise InputError(
     if holds_shards(images):
         return
+    raise InputError(
         f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "
         "expected a folder outside of it, with --out."
     )

@@ -110,7 +110,7 @@ def trained(
     summary = run_study(study, data, out=work / name, listener=Told()).summary
     (variation,) = summary["variations"]
     for each in summary["environments"]:
-        if any(each["machine"][key] != here[key] for key in SAME_MACHINE):
+        if not same_machine(each["machine"], here):
             raise SystemExit(
                 f"{work / name}: run {each['runs'][0]} was trained on another machine "
                 f"({each['machine']['cpu']}, {each['machine']['cores']} cores); seconds of two "
@@ -138,6 +138,12 @@ def trained(
             for run in variation["runs"]
         ],
     }
+
+
+def same_machine(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether seconds compare; how many cores could be used counts where both descriptions tell."""
+    usable = {each["usable_cores"] for each in (one, other) if "usable_cores" in each}
+    return all(one[key] == other[key] for key in SAME_MACHINE) and len(usable) <= 1
 
 
 def yardstick(

@@ -1,6 +1,15 @@
+import os
+import platform
+from dataclasses import replace
+
 import pytest
+from tiny_study import STUDY
 from training_world import SMALL
 
+from tinyscope.inspection.inspection import inspect
+from tinyscope.sweep import local
+from tinyscope.sweep.listener import Listener
+from tinyscope.sweep.local import run_study
 from tinyscope.training import allocator
 from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.trainer import train
@@ -39,6 +48,61 @@ def test_memory_is_kept_while_a_training_runs_and_goes_back_after_it(world, libr
     assert library.maps
     assert library.settings[allocator._TRIM_THRESHOLD] == 64 * 2**20
     assert library.trimmed == 1
+
+
+class Told(Listener):
+    """Notes whether memory goes back while a study is at its stages."""
+
+    def __init__(self, library):
+        self.library, self.maps = library, []
+
+    def inspected(self, inspection):
+        self.maps.append(("inspected", self.library.maps))
+
+    def planned(self, planned, seconds, cut):
+        self.maps.append(("planned", self.library.maps))
+
+    def epoch(self, run, row):
+        self.maps.append(("epoch", self.library.maps))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_keeps_memory_only_while_something_trains(world, library, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "cache"))
+    told, summarised, summarise = Told(library), [], local.summarise
+
+    def noted(*arguments, **options):
+        summarised.append(library.maps)
+        return summarise(*arguments, **options)
+
+    monkeypatch.setattr(local, "summarise", noted)
+    study = replace(STUDY, seeds=(0,), variations={})
+    run_study(study, world, out=tmp_path / "s", listener=told)
+    assert told.maps == [
+        ("inspected", True),
+        ("planned", True),
+        ("epoch", False),
+        ("epoch", False),
+    ]
+    assert summarised == [True]
+
+
+def test_a_look_at_images_without_training_keeps_no_memory(world, library, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSCOPE_CACHE", str(tmp_path / "cache"))
+    stages = []
+    inspect(world, training=False, on_stage=lambda stage: stages.append(library.maps))
+    assert stages
+    assert all(stages)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_glibc_is_found_and_takes_every_setting(monkeypatch):
+    for name in [each for each in os.environ if each.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+        monkeypatch.delenv(name)
+    libc = allocator._glibc.__wrapped__()
+    assert libc is not None
+    for setting in (*allocator._KEEPING, *allocator._USUAL):
+        assert libc.mallopt(*setting) == 1, setting
 
 
 def test_of_blocks_within_one_another_the_outermost_decides(library):

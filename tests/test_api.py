@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tinyscope as ts
 from tinyscope.errors import DataError, InputError
@@ -41,13 +42,18 @@ def test_evaluating_the_recommended_classifier_gives_the_runs_own_figures(result
     assert evaluation.accuracy == (stored.logits.argmax(1) == stored.labels).mean()
 
 
-def test_what_answers_in_another_precision_than_a_run_did_is_told(result):
-    """float32 whatever the run was trained in: the same answers on every machine."""
-    assert "float32" in ts.evaluate.__doc__
-    assert "float32" in ts.load_classifier.__doc__
-    assert not any(
-        each.dtype.itemsize < 4 for each in result.recommended.classifier().network.parameters()
+def test_a_classifier_answers_in_float32_whatever_its_run_was_trained_in(world, tmp_path):
+    """The same answers on every machine, also on those without a fast bfloat16."""
+    study = ts.Study(
+        name="bf16", recipe="keras-adam", overrides={**TINY, "precision": "bf16"}, seeds=(0,)
     )
+    classifier = ts.run(study, world, out=tmp_path / "bf16").recommended.classifier()
+    seen = []
+    for layer in classifier.network.modules():
+        layer.register_forward_hook(lambda layer, given, output: seen.append(output.dtype))
+    ts.evaluate(classifier, world.test)
+    classifier.predict(world.test.images[0])
+    assert set(seen) == {torch.float32}
 
 
 def test_comparing_counts_the_images_that_only_one_model_has_right(result, world):

@@ -211,6 +211,27 @@ def test_a_head_that_this_scikit_learn_cannot_read_is_told_with_the_version_that
     assert str(told.value).endswith("): install scikit-learn==1.5.0.")
 
 
+class Loss:
+    """As a part of scikit-learn that another version has."""
+
+    __module__ = "sklearn._loss.old"
+
+
+def test_a_part_that_only_another_scikit_learn_knows_is_told_with_that_version():
+    from skops.io import dumps
+
+    content, asked = dumps(Loss()), {"classes": 3, "features": 6, "file": "c.skops"}
+    with pytest.raises(StorageError) as told:
+        classical_head(content, **asked, fitted_by="1.5.0")
+    assert str(told.value) == (
+        f"c.skops was fitted by scikit-learn 1.5.0, and {sklearn.__version__} cannot read it (it "
+        "does not know sklearn._loss.old.Loss): install scikit-learn==1.5.0."
+    )
+    for same in (sklearn.__version__, None):
+        with pytest.raises(StorageError, match="which no model of this tool consists of"):
+            classical_head(content, **asked, fitted_by=same)
+
+
 def test_an_rbf_svm_of_few_images_is_exact():
     from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC

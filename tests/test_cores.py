@@ -131,6 +131,18 @@ def test_doctor_advises_nothing_against_a_binding(monkeypatch):
     assert ", 1 of " in done.stdout or os.cpu_count() == 1
 
 
+def test_a_run_tells_the_machines_cores_and_those_that_it_could_use(monkeypatch):
+    """Runs of before are compared by the machine's, whatever they were bound to."""
+    import torch
+
+    from tinyscope.training import machine
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 3)
+    told = machine.environment(torch.device("cpu"))
+    assert (told["cores"], told["usable_cores"]) == (8, 3)
+
+
 def test_doctor_names_the_variable_where_it_leaves_cores_unused(monkeypatch):
     from tinyscope import listings
     from tinyscope.training import machine

@@ -56,6 +56,18 @@ def test_an_images_flop_are_those_that_torch_counts_in_a_real_step(model):
     assert (2 * ours.forward + folding, 2 * ours.backward + folding) == theirs
 
 
+@pytest.mark.parametrize(
+    ("model", "share"),
+    [*((model, 1.0) for model in MODELS), ("whitened-cnn", 0.75), ("whitened-cnn-folded", 0.75)],
+)
+def test_a_network_of_shapes_without_numbers_costs_what_one_with_numbers_does(model, share):
+    with torch.device("meta"):
+        shapes = built(model)
+    assert image_flop(shapes, shape=(32, 32, 3), share=share) == image_flop(
+        built(model), shape=(32, 32, 3), share=share
+    )
+
+
 @pytest.mark.parametrize("share", [0.4, 0.75])
 @pytest.mark.parametrize("depth", [2, 3])
 def test_small_images_and_deep_groups_cost_what_torch_counts(share, depth):

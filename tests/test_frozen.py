@@ -19,6 +19,7 @@ from tinyscope.models.transfer import Extractor
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
 from tinyscope.shipping.classifier import load_classifier
+from tinyscope.shipping.model_folder import copy_model
 from tinyscope.sweep import frozen
 from tinyscope.sweep.beginnings import beginning
 from tinyscope.sweep.estimates import time_recipes, total_seconds
@@ -314,7 +315,32 @@ def test_a_transfer_of_grey_images_is_a_backbone_too(world, taught, tmp_path):
     first = {**TRANSFER, "backbone": str(taught), "epochs": 1}
     study = Study(name="grey", base=False, seeds=(0,), variations={"one": first})
     parent = run_study(study, grey, out=tmp_path / "one").folder
-    assert beginning(Recipe(**{**TRANSFER, "backbone": str(parent)}), grey).backbone is not None
+    second = {**TRANSFER, "backbone": str(parent), "epochs": 1}
+    study = Study(name="greyer", base=False, seeds=(0,), variations={"two": second})
+    child = run_study(study, grey, out=tmp_path / "two").folder
+    found = load_classifier(child).probabilities(grey.test.images)
+    [run] = (child / "runs").iterdir()
+    np.testing.assert_allclose(found, shares(stored(run, "test")), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"mean": [0.0, 0.0]}, "the backbone's mean is not 1 or 3 numbers."),
+        ({"mean": [0.0, 0.0, float("nan")]}, "the backbone's mean is not 1 or 3 numbers."),
+        ({"deviation": [1.0]}, "the backbone's deviation is not 3 numbers above 0."),
+        ({"deviation": [1.0, 0.0, 1.0]}, "the backbone's deviation is not 3 numbers above 0."),
+    ],
+)
+def test_a_normalization_of_a_backbone_that_was_edited_is_one_line(made, tmp_path, changes, told):
+    folder = tmp_path / "model"
+    copy_model(runs_of(made, "dense")[0], folder)
+    content = json.loads((folder / "model.json").read_text())
+    content["backbone"].update(changes)
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(StorageError) as caught:
+        load_classifier(folder)
+    assert str(caught.value) == f"{folder} is damaged as a model folder: {told}"
 
 
 def test_of_a_head_with_layers_the_last_one_before_the_classes_is_the_cut(world, taught, tmp_path):

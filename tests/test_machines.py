@@ -30,6 +30,13 @@ def test_processor_cores_threads_and_device_do(changes):
     assert not on_one_machine(environments(**changes), ["base-1", "base-2"])
 
 
+def test_runs_that_could_use_other_shares_of_the_cores_are_on_two_machines():
+    known = environments(usable_cores=2)
+    assert on_one_machine(known)  # the first one is by a version that did not tell
+    known[0] = {**known[0], "machine": ENVIRONMENT | {"usable_cores": 1}}
+    assert not on_one_machine(known)
+
+
 def test_two_kinds_of_gpu_are_two_machines():
     both = environments(**GPU)
     both[0] = {**both[0], "machine": both[1]["machine"] | {"device_name": "Other GPU"}}

@@ -1,6 +1,10 @@
 """Where the page of an inspection, and where a study, may be written."""
 
+from io import BytesIO
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -73,6 +77,38 @@ def test_a_study_is_not_kept_among_the_images_that_it_learns_from(photos, place,
         run_study(Study(name="pets", data="photos"), out=here / place)
     assert str(raised.value) == told
     assert sorted(photos.rglob("*")) == before
+
+
+def test_a_study_and_a_page_may_lie_beside_shards_where_nothing_is_taken_for_a_class(
+    here, world, tinyscope
+):
+    place = here / "shards"
+    place.mkdir()
+    for part in world.parts():
+        files = [BytesIO() for _ in part.labels]
+        for file, image in zip(files, part.images, strict=True):
+            Image.fromarray(image).save(file, "PNG")
+        columns = {"image": [file.getvalue() for file in files], "label": part.labels}
+        pq.write_table(pa.table(columns), place / f"{part.split}.parquet")
+    study = Study(
+        name="pets",
+        base=False,
+        data="shards",
+        seeds=(0,),
+        variations={"short": {"model": "compact-cnn", "epochs": 1, "precision": "fp32"}},
+    )
+    first = run_study(study, out=place / "study")
+    again = run_study(study, out=place / "study")
+    assert again.summary["variations"] == first.summary["variations"]
+    command = ("data", "shards", "--no-training", "--out", "shards/seen")
+    assert tinyscope(*command).status == 0
+    assert tinyscope(*command).status == 0, "what lies there changes nothing"
+
+
+def test_images_of_a_user_that_does_not_exist_are_told_in_one_line(here):
+    with pytest.raises(InputError) as raised:
+        run_study(Study(name="pets", data="~nobody-of-this-name/photos"))
+    assert str(raised.value).startswith('There is no "~nobody-of-this-name/photos"')
 
 
 @pytest.mark.parametrize(

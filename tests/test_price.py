@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.recipe_book import RECIPES, recipe
@@ -34,6 +36,24 @@ def test_the_price_of_a_training_is_what_it_is_counted_to_have_cost(world, chang
         images=len(world.train),
     )
     assert price(recipe.as_dict()) == train(world, recipe).flop
+
+
+def test_a_price_counts_the_steps_that_a_training_takes(world):
+    """21 images at 2 are 10 batches: none has a single image, and Muon's price goes by the step."""
+    few = Splits("few", world.train.select(np.arange(21), split="train"))
+    recipe = Recipe(
+        model="whitened-cnn",
+        widths=(8, 8),
+        optimizer="muon",
+        batch_size=2,
+        epochs=1,
+        precision="fp32",
+    )
+    taken = []
+    trained = train(few, recipe, on_step=lambda step, steps: taken.append(step))
+    assert len(taken) == recipe.steps(21) == 10
+    price = price_for(shape=(16, 16, 3), classes=4, images=21)
+    assert price(recipe.as_dict()) == trained.flop
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def test_history_keeps_every_digit_and_knows_what_was_not_measured(run):
     assert tuple(first) == HISTORY_COLUMNS
 
 
+def test_a_history_of_before_the_processors_seconds_were_measured_is_read(run):
+    run.write_history([row(1), row(2)])
+    path = run.folder / "history.csv"
+    heading, *rows = path.read_text().splitlines()
+    place = heading.split(",").index("cpu_seconds")
+    cut = [",".join(each.split(",")[:place] + each.split(",")[place + 1 :]) for each in rows]
+    path.write_text("\n".join([heading.replace("cpu_seconds,", ""), *cut]) + "\n")
+    assert run.history == [row(1, cpu_seconds=None), row(2, cpu_seconds=None)]
+
+
 def test_an_epoch_that_is_trained_again_replaces_the_rows_from_there_on(run):
     for epoch, loss in ((1, 0.9), (2, 0.8), (3, 0.7), (2, 0.6)):
         run.add_epoch(row(epoch, train_loss=loss))

@@ -255,12 +255,19 @@ def test_asked_again_it_trains_nothing_and_opens_no_test_split(measured, capsys)
     assert [row["training"] for row in rows_of(printed.out)] == ["tiny"]
 
 
-def test_runs_of_another_machine_are_not_compared_with_this_one(measured, monkeypatch):
+@pytest.mark.parametrize("changes", [{"cpu": "Another CPU"}, {"usable_cores": 1000}])
+def test_runs_of_another_machine_are_not_compared_with_this_one(measured, monkeypatch, changes):
     _, call = measured
     here = machine.environment(machine.device())
-    monkeypatch.setattr(machine, "environment", lambda on: here | {"cpu": "Another CPU"})
+    monkeypatch.setattr(machine, "environment", lambda on: here | changes)
     with pytest.raises(SystemExit, match="was trained on another machine"):
         time_to_accuracy.main(call)
+
+
+def test_runs_of_before_usable_cores_were_told_are_still_of_this_machine():
+    here = machine.environment(machine.device())
+    before = {key: value for key, value in here.items() if key != "usable_cores"}
+    assert time_to_accuracy.same_machine(before, here)
 
 
 def test_a_yardstick_is_reused_only_where_one_is_of_the_same_images_and_machine(measured, capsys):

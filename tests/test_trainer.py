@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -33,29 +32,6 @@ def test_the_last_rows_validation_figures_are_those_of_the_returned_network(worl
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(world):
     assert_same_bits(train(world, SMALL, seed=3).network, train(world, SMALL, seed=3).network)
-
-
-def test_a_training_in_another_thread_does_not_change_the_weights(world):
-    """Both would seed, and draw from, the one generator that torch has for a process."""
-    expected = train(world, SMALL, seed=3).network
-    inside, over = Event(), Event()
-
-    def other():
-        train(world, SMALL, seed=4, on_step=lambda *_: (inside.set(), over.wait(10)))
-
-    thread = Thread(target=other)
-
-    def in_the_middle(step, steps):
-        if not thread.ident:
-            thread.start()
-            inside.wait(0.5)
-
-    trained = train(world, SMALL, seed=3, on_step=in_the_middle)
-    assert not inside.is_set()
-    over.set()
-    thread.join()
-    assert inside.is_set()
-    assert_same_bits(trained.network, expected)
 
 
 def test_another_seed_gives_other_weights(world):

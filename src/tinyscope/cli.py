@@ -210,11 +210,14 @@ def data(
     from tinyscope.data.catalogue import load
     from tinyscope.data.earlier_review import EarlierReview, rows_before
     from tinyscope.data.file_tree import lies_among
+    from tinyscope.data.hub_parquet import holds_shards
     from tinyscope.files import path_of
     from tinyscope.inspection.inspection import inspect
     from tinyscope.inspection.own_files import refuse_foreign
 
-    if out is not None and os.path.isdir(path_of(data)) and lies_among(out, path_of(data)):
+    place = path_of(data)
+    among = out is not None and os.path.isdir(place) and lies_among(out, place)
+    if among and not holds_shards(place):  # beside shards nothing is taken for an image
         raise InputError(
             f"--out {out} lies in {data}, where the pictures of the page would be taken for "
             "images; expected a folder outside of it."

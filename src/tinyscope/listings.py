@@ -136,10 +136,8 @@ def doctor() -> Iterator[str]:
     fast = machine.has_fast_bfloat16(device)
     build = "CUDA" if torch.version.cuda else "CPU"
     cache = cache_folder()
-    every = os.cpu_count() or 1
-    cores = (
-        f"{here['cores']} cores" if here["cores"] >= every else f"{here['cores']} of {every} cores"
-    )
+    usable, every = here["usable_cores"], here["cores"]
+    cores = f"{usable} cores" if usable >= every else f"{usable} of {every} cores"
     packages = ("numpy", "scipy", "scikit-learn", "pillow", "pyarrow", "safetensors", "matplotlib")
     yield from _columns(
         [
@@ -153,10 +151,9 @@ def doctor() -> Iterator[str]:
             ("cache", f"{cache} ({_free(cache)} free; TINYSCOPE_CACHE moves it)"),
         ]
     )
-    if here["threads"] < here["cores"] and "OMP_NUM_THREADS" in os.environ:
+    if here["threads"] < usable and "OMP_NUM_THREADS" in os.environ:
         missing.append(
-            f"torch uses {here['threads']} of {here['cores']} cores: "
-            "unset OMP_NUM_THREADS to use all."
+            f"torch uses {here['threads']} of {usable} cores: unset OMP_NUM_THREADS to use all."
         )
     if torch.version.cuda and not torch.cuda.is_available():
         missing.append(

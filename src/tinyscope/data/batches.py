@@ -1,6 +1,5 @@
 """Shuffled and augmented batches from images in memory or memory-mapped."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from tinyscope.batch_count import batch_count
 from tinyscope.data.augmentation import cutout, flip_and_shift, rotate_and_zoom
 from tinyscope.data.dataset import ImageDataset
 from tinyscope.data.mapped_rows import MappedRows
@@ -56,9 +56,7 @@ class Source(ABC):
 
     def steps(self, size: int) -> int:
         """How many batches `shuffled` gives."""
-        # In training, batch norm cannot take a single vector: with size > 1, two examples at least.
-        most = len(self) if size == 1 else max(1, len(self) // 2)
-        return min(math.ceil(len(self) / size), most)
+        return batch_count(len(self), size)
 
     def at_once(self, usual: int, *, side: int | None = None) -> int:
         """How many examples a network answers at once, of `usual` ones of a usual size.

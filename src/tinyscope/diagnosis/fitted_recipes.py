@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinyscope.batch_count import batch_count
 from tinyscope.diagnosis.augmentation_evidence import harms, may_mirror
 from tinyscope.plan.recipe_book import fine_tuning, recipe
 
@@ -35,7 +36,7 @@ def fast(name: str, summary: Mapping[str, Any], start: Mapping[str, Any]) -> dic
     images = training_images(summary)
     while fitted["batch_size"] > 62 and images / fitted["batch_size"] < 40:
         fitted["batch_size"] //= 2
-    steps = -(-images // fitted["batch_size"])
+    steps = batch_count(images, fitted["batch_size"])
     fitted["epochs"] = max(fitted["epochs"], min(40, -(-_STEPS // steps)))
     return fitted
 

@@ -36,6 +36,7 @@ only where TS102 asks for them.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from tinyscope.batch_count import batch_count
 from tinyscope.diagnosis.answer_checks import on_all_of_cifar10
 from tinyscope.diagnosis.augmentation_evidence import harms, used
 from tinyscope.diagnosis.curve_checks import augments
@@ -319,7 +320,7 @@ class Ideas:
         if seen is None or self.recipe["early_stopping_patience"] is not None:
             return
         epochs = self.recipe["epochs"] // 2
-        steps = epochs * -(-self.images // self.recipe["batch_size"])
+        steps = epochs * batch_count(self.images, self.recipe["batch_size"])
         if self.recipe["schedule"] != "constant":
             if epochs and steps >= FEW_STEPS:
                 gain = self._of_gap(20)

@@ -148,7 +148,6 @@ class Inspection:
         return f"<p><strong>{escape(first)}</strong></p><ul>{listed}</ul>"
 
 
-@freed_memory_kept()
 def inspect(
     splits: Splits,
     *,
@@ -207,7 +206,7 @@ def _looked_at(
         outcomes["TS018"] = name_check(splits.train, as_files=bool(facts))
     learnt = untrained()
     if training:
-        with stage("asking small networks"):
+        with stage("asking small networks"), freed_memory_kept():
             learnt = learn(splits, album, on_stage)
     outcomes |= learnt.outcomes
     with stage("choosing pictures"):

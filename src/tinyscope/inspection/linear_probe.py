@@ -21,11 +21,11 @@ from tinyscope.errors import StorageError
 from tinyscope.features.extraction import AS_IT_IS, features_of, fresh_features
 from tinyscope.features.weights import load_backbone
 from tinyscope.inspection.out_of_sample import folds_of
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import Extractor, TransferNetwork
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
-from tinyscope.training.generator import borrowed_generator
 
 _BACKBONE, _SIDE = "cifar100-backbone", 32  # pixels, as its training images had
 _FOLDS, _SEED = 5, 0
@@ -82,7 +82,7 @@ def probe_answers(
     """
     device = machine.device()
     precision = machine.fast_precision(device)
-    with borrowed_generator():  # weights are drawn before they are read
+    with borrowed_generator(torch.device("cpu")):  # weights are drawn before they are read
         backbone, digest = load_backbone(_BACKBONE)
     transfer = TransferNetwork(backbone.network, nn.Identity(), size=_SIDE, pooling="mean")
     wrapped = PixelInput(transfer, mean=backbone.mean, deviation=backbone.deviation)

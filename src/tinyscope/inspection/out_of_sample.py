@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tinyscope.batch_count import batch_count
 from tinyscope.data import duplicates
 from tinyscope.data.batches import Batches
 from tinyscope.data.cache_folder import entry
@@ -154,7 +155,7 @@ def recipe_for(images: int) -> Recipe:
     few.
     """
     recipe = small_recipe()
-    epochs = max(recipe.epochs, math.ceil(FEW_STEPS / math.ceil(images / recipe.batch_size)))
+    epochs = max(recipe.epochs, math.ceil(FEW_STEPS / batch_count(images, recipe.batch_size)))
     return recipe.changed({"epochs": epochs})
 
 

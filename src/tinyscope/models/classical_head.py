@@ -100,6 +100,8 @@ def classical_head(
     try:
         unknown = sorted(set(get_untrusted_types(data=content)) - set(_TRUSTED))
         if unknown:
+            if unknown[0].startswith("sklearn.") and fitted_by not in (None, library_version()):
+                raise _of_another_version(file, fitted_by, f"it does not know {unknown[0]}")
             raise StorageError(
                 f"{file} holds {unknown[0]}, which no model of this tool consists of."
             )
@@ -112,10 +114,7 @@ def classical_head(
     except Exception as error:  # skops and scikit-learn stumble over damage in any way they like
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if fitted_by not in (None, library_version()):
-            raise StorageError(
-                f"{file} was fitted by scikit-learn {fitted_by}, and {library_version()} cannot "
-                f"read it ({reason}): install scikit-learn=={fitted_by}."
-            ) from None
+            raise _of_another_version(file, fitted_by, reason) from None
         raise StorageError(f"{file} is damaged: {reason}.") from None
     if not answer.isfinite().all():
         raise StorageError(f"{file} is damaged: its answers are no finite numbers.")
@@ -126,6 +125,13 @@ def classical_head(
             *(file, other, library_version(), other),
         )
     return head
+
+
+def _of_another_version(file: str, fitted_by: str | None, reason: str) -> StorageError:
+    return StorageError(
+        f"{file} was fitted by scikit-learn {fitted_by}, and {library_version()} cannot read it "
+        f"({reason}): install scikit-learn=={fitted_by}."
+    )
 
 
 def _loaded(content: bytes) -> tuple[Any, list[str]]:

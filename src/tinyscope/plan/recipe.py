@@ -1,6 +1,5 @@
 """Recipe: every choice that changes the result of a training, and nothing else."""
 
-import math
 import operator
 import sys
 import types
@@ -8,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from tinyscope.batch_count import batch_count
 from tinyscope.errors import InputError, nearest, unknown
 from tinyscope.plan.contradictions import contradictions
 from tinyscope.plan.spelling import NONE, spelled
@@ -177,7 +177,7 @@ class Recipe:
 
     def steps(self, images: int) -> int:
         """Of the optimizer, in all epochs, for so many training images."""
-        return self.epochs * math.ceil(images / self.batch_size)
+        return self.epochs * batch_count(images, self.batch_size)
 
     def learnt_from(self, images: int) -> int:
         """How many of so many images of a step the network learns from."""

@@ -45,6 +45,9 @@ training alone, the first epoch's with the network's preparation, by the clock o
 the processor's, which adds up the threads."""
 
 
+_ADDED_COLUMN = "cpu_seconds"
+"""Of the columns, the one that histories by the first versions lack."""
+
 RESULT_KEYS = (
     "epochs_run",
     "best_epoch",
@@ -154,6 +157,8 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """A row for each epoch so far, by `HISTORY_COLUMNS`; None where nothing was measured.
 
+        The first versions measured no `cpu_seconds`.
+
         Raises:
             StorageError: the file cannot be read, or a row of it is none of these.
         """
@@ -164,11 +169,14 @@ class Run:
         except ValueError as error:
             raise self._damaged("history.csv", error) from None
         rows = csv.DictReader(StringIO(text))
-        if missing := [name for name in HISTORY_COLUMNS if name not in (rows.fieldnames or ())]:
+        there = rows.fieldnames or ()
+        missing = [name for name in HISTORY_COLUMNS if name not in there]
+        if missing and missing != [_ADDED_COLUMN]:
             raise self._damaged("history.csv", f"it lacks the column {missing[0]}")
         try:
             return [
-                {key: _number(row[key], whole=key == "epoch") for key in rows.fieldnames or ()}
+                dict.fromkeys(missing)
+                | {key: _number(row[key], whole=key == "epoch") for key in there}
                 for row in rows
             ]
         except (TypeError, ValueError, csv.Error):  # a row that was cut has no text in some columns

@@ -20,6 +20,7 @@ from tinyscope.files import replacing, write_json
 from tinyscope.models.backbones import TIMM
 from tinyscope.models.classical_head import ClassicalHead, classical_head, library_version
 from tinyscope.models.description import network_of
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.views import with_views
 from tinyscope.models.whitened_cnn import WhitenedCNN
@@ -223,10 +224,12 @@ def _check_description(described: Mapping[str, Any]) -> None:
     if "network" in backbone:
         _check_counts(backbone["network"], "channels", "classes", "height", "width")
         _check_description(backbone["network"])
-        channels = backbone["network"]["channels"]
-        for key in ("mean", "deviation"):
-            if len(backbone[key]) != channels or not all(map(_is_number, backbone[key])):
-                raise ValueError(f"the backbone's {key} is not {channels} numbers.")
+        mean, deviation = backbone["mean"], backbone["deviation"]
+        # Not as many as its images have channels: a transfer of grey images has three.
+        if len(mean) not in (1, 3) or not all(map(_is_number, mean)):
+            raise ValueError("the backbone's mean is not 1 or 3 numbers.")
+        if len(deviation) != len(mean) or not all(map(_positive, deviation)):
+            raise ValueError(f"the backbone's deviation is not {len(mean)} numbers above 0.")
 
 
 def _check_counts(values: Mapping[str, Any], *keys: str) -> None:
@@ -260,7 +263,8 @@ def _network(file: Path, description: Mapping[str, Any]) -> PixelInput:
         there = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     filler = [1.0] * there["mean"][0]  # the true values are among the weights
     if _of_timm(description):  # whose networks keep more than their weights; a name says how large
-        wrapped = PixelInput(network_of(description), mean=filler, deviation=filler)
+        with borrowed_generator(torch.device("cpu")):  # weights are drawn before they are read
+            wrapped = PixelInput(network_of(description), mean=filler, deviation=filler)
     else:
         with torch.device("meta"):  # shapes without numbers, and without a draw from a generator
             wrapped = PixelInput(network_of(description), mean=filler, deviation=filler).eval()

@@ -21,6 +21,7 @@ from tinyscope.files import path_of
 from tinyscope.models import zoo
 from tinyscope.models.backbones import BACKBONES, TIMM, Backbone
 from tinyscope.models.description import cut
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.initializers import initialize
 from tinyscope.models.layer_stack import FeatureHead
 from tinyscope.models.pixel_input import PixelInput
@@ -123,7 +124,7 @@ Backbones = dict[tuple[str, str, str], _Backbone]
 
 
 def beginning(recipe: Recipe, data: Splits, known: Backbones | None = None) -> Beginning:
-    """What the trainings of a recipe on a data set begin with.
+    """What the trainings of a recipe on a data set begin with; torch's generators stay as they are.
 
     Args:
         recipe: its model, and what shapes it, are read.
@@ -140,7 +141,8 @@ def beginning(recipe: Recipe, data: Splits, known: Backbones | None = None) -> B
     known = {} if known is None else known
     asked = recipe.backbone, recipe.backbone_weights, recipe.backbone_layer
     if asked not in known:
-        known[asked] = _backbone(*asked)
+        with borrowed_generator(torch.device("cpu")):  # weights are drawn before they are read
+            known[asked] = _backbone(*asked)
     backbone, origin, digest = known[asked]
     shape = data.train.preprocessing
     side = recipe.backbone_size or min(shape.height, shape.width)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tinyscope.errors import InputError
 from tinyscope.features.extraction import looks
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.views import VIEWS
 from tinyscope.plan.recipe import Recipe
 from tinyscope.plan.study import Study
@@ -16,7 +17,6 @@ from tinyscope.sweep.beginnings import Beginning
 from tinyscope.sweep.frozen import FrozenBackbone
 from tinyscope.training import machine
 from tinyscope.training.allocator import freed_memory_kept
-from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.material import images_of
 from tinyscope.training.trainer import Trainer
 
@@ -101,7 +101,7 @@ def _time_frozen(start: Beginning) -> Timing:
     features = {backbone.place(part, view): each * len(part) for part, view in unknown}
     epoch = 0.0
     if recipe.classifier == "dense":
-        with borrowed_generator(), freed_memory_kept():
+        with borrowed_generator(machine.device()), freed_memory_kept():
             trainer = Trainer(backbone.empty_material(), recipe)
             epoch = _time_step(trainer, 0, _TIMED_SECONDS) * trainer.steps_per_epoch
     return Timing(epoch, features=features)
@@ -109,7 +109,7 @@ def _time_frozen(start: Beginning) -> Timing:
 
 def _time(start: Beginning) -> Timing:
     data, recipe = start.data, start.recipe
-    with borrowed_generator(), freed_memory_kept():
+    with borrowed_generator(machine.device()), freed_memory_kept():
         trainer = Trainer(
             images_of(data, machine.device(), begin=lambda recipe: start.network()), recipe
         )

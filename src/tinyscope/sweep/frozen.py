@@ -28,6 +28,7 @@ from tinyscope.features.extraction import (
 )
 from tinyscope.features.weights import weights_digest
 from tinyscope.models.classical_head import ClassicalHead
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.models.pixel_input import PixelInput
 from tinyscope.models.transfer import Extractor, TransferNetwork, side_of
 from tinyscope.plan.recipe import Recipe
@@ -35,7 +36,6 @@ from tinyscope.runs.run import ALL_EPOCHS
 from tinyscope.sweep.beginnings import Beginning
 from tinyscope.training import machine
 from tinyscope.training.cost import image_flop
-from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.material import Material
 from tinyscope.training.stopwatch import Stopwatch
 from tinyscope.training.trainer import Row, Trained, train
@@ -69,7 +69,7 @@ class FrozenBackbone:
     ) -> None:
         self.device = machine.device()
         self.recipe = machine.resolved(start.recipe, self.device)
-        with borrowed_generator():
+        with borrowed_generator(torch.device("cpu")):
             wrapped, self.mean_colour = start.network()
         self._extract = Extractor(wrapped).to(self.device).eval()
         self._whole = wrapped

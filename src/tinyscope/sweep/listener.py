@@ -12,7 +12,11 @@ from tinyscope.training.trainer import Row
 
 
 class Listener:
-    """Is told how a study goes on; each method may be overridden, none has to be."""
+    """Is told how a study goes on; each method may be overridden, none has to be.
+
+    None must wait for a training in another thread: within one process a training waits until the
+    one before it is over, so that both would wait for ever.
+    """
 
     def loading(self, data: str) -> AbstractContextManager[None]:
         """Entered while the data set is being read; a large folder takes minutes at first."""

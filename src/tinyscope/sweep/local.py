@@ -10,9 +10,10 @@ from tinyscope.data import splitting
 from tinyscope.data.catalogue import DATASETS, load
 from tinyscope.data.dataset import Splits
 from tinyscope.data.file_tree import lies_among, printable
+from tinyscope.data.hub_parquet import holds_shards
 from tinyscope.data.review import NOT_REVIEWED, ReviewCounts, apply_review
 from tinyscope.errors import InputError, StorageError
-from tinyscope.files import locked, read_json, write_json, write_text
+from tinyscope.files import locked, path_of, read_json, write_json, write_text
 from tinyscope.inspection.inspection import Inspection, inspect
 from tinyscope.plan.published_figures import built_in_tables
 from tinyscope.plan.recipe import Recipe
@@ -32,7 +33,6 @@ from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.price import price_for
 
 
-@freed_memory_kept()
 def run_study(
     study: Study,
     data: Splits | None = None,
@@ -81,13 +81,14 @@ def run_study(
     planned = plan_runs(study, complete, folder)
     with _alone(folder):
         unfinished = {run.variation for run in planned.missing}
-        timings = time_recipes(
-            {
-                name: start
-                for name, start in planned.begun().items()
-                if budget is not None or name in unfinished
-            },
-        )
+        with freed_memory_kept():
+            timings = time_recipes(
+                {
+                    name: start
+                    for name, start in planned.begun().items()
+                    if budget is not None or name in unfinished
+                },
+            )
         cut = ""
         if budget is not None:
             planned, cut = _fitted(planned, timings, budget)
@@ -97,10 +98,11 @@ def run_study(
             hears.replaces(folder)
         write_text(folder / "study.toml", study.as_toml())
         missing = planned.missing
-        for number, run in enumerate(missing, start=1):
-            hears.run_starts(run, number, len(missing))
-            carry_out(run, complete, planned.beginnings[run.identity], hears)
-            hears.run_ends(run)
+        with freed_memory_kept():
+            for number, run in enumerate(missing, start=1):
+                hears.run_starts(run, number, len(missing))
+                carry_out(run, complete, planned.beginnings[run.identity], hears)
+                hears.run_ends(run)
         return _report(
             planned,
             cut=cut,
@@ -112,9 +114,14 @@ def run_study(
 
 
 def _refuse_among_images(folder: Path, study: Study) -> None:
-    """Refuses a study's folder that would be found among the classes of its own data set."""
-    images = Path(study.data).expanduser()
+    """Refuses a study's folder that would be found among the classes of its own data set.
+
+    Among parquet shards it may lie: no folder beside them is taken for a class.
+    """
+    images = path_of(study.data)
     if study.data in DATASETS or not os.path.isdir(images) or not lies_among(folder, images):
+        return
+    if holds_shards(images):
         return
     raise InputError(
         f"{folder} lies in {study.data}, where the study's folders would be taken for classes; "

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.plan.identity import identity
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.plan.study import Study
@@ -15,7 +18,6 @@ from tinyscope.runs.run import Run, read_run
 from tinyscope.runs.store import run_folder
 from tinyscope.sweep.beginnings import Backbones, Beginning, beginning
 from tinyscope.training import machine
-from tinyscope.training.generator import borrowed_generator
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def plan_runs(
     for variation in sorted(resolved, key=study.ancestors):
         recipe = resolved[variation]
         own = beginning(recipe, data, backbones)
-        with borrowed_generator(), _told_of(variation):
+        with borrowed_generator(torch.device("cpu")), _told_of(variation):
             network, _ = own.network()
         parameters = sum(each.numel() for each in network.parameters())
         weights = {name: tuple(each.shape) for name, each in network.state_dict().items()}

@@ -94,6 +94,8 @@ def _layers(
 
 def _turning(recipe: Recipe, network: nn.Module) -> int:
     """FLOP of Muon's orthogonalisation in a step."""
+    if recipe.optimizer != "muon":  # torch's own refuse kernels that are shapes without numbers
+        return 0
     return sum(
         muon.flop(kernel.shape)
         for group in build_optimizer(recipe, network).param_groups
@@ -107,11 +109,13 @@ def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0
 
     Args:
         network: takes pixels (N, H, W, C) or features (N, F); which kernels are trained,
-            `requires_grad` tells. It is left as it is.
+            `requires_grad` tells. It is left as it is, and may be on the meta device.
         shape: of one example.
         share: of either side at which the network sees them.
     """
-    probe = deepcopy(network).cpu().eval()
+    probe = deepcopy(network).eval()
+    shapes_alone = any(each.is_meta for each in probe.parameters())
+    device = torch.device("meta" if shapes_alone else "cpu")
     forward = backward = 0
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -128,5 +132,5 @@ def image_flop(network: nn.Module, *, shape: tuple[int, ...], share: float = 1.0
             # First of its hooks: one of a tapped layer ends the pass.
             layer.register_forward_hook(count, prepend=True)
     with torch.enable_grad():
-        probe(shrunk(torch.zeros(1, *shape), share))
+        probe.to(device)(shrunk(torch.zeros(1, *shape, device=device), share))
     return ImageFlop(forward, backward)

@@ -64,14 +64,19 @@ def resolved(recipe: Recipe, on: torch.device) -> Recipe:
 
 
 def environment(on: torch.device) -> dict[str, Any]:
-    """The machine and the versions that a run's figures rest on, as plain JSON values."""
+    """The machine and the versions that a run's figures rest on, as plain JSON values.
+
+    "cores" are the machine's; "usable_cores", which earlier versions did not tell, those that
+    affinity and a container leave the process.
+    """
     return {
         "tinyscope": tinyscope.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "os": f"{platform.system()} {platform.release()}",
         "cpu": cpu_name(),
-        "cores": usable_cores(),
+        "cores": os.cpu_count() or 1,
+        "usable_cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": on.type,

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tinyscope.batch_count import batch_count
 from tinyscope.data.dataset import Preprocessing
 from tinyscope.models import zoo
 from tinyscope.models.pixel_input import PixelInput
@@ -22,7 +23,7 @@ def price_for(
     The function takes a recipe with all its keys, and answers the FLOP of its training in all its
     epochs, or None where only a backbone's weights would tell. It raises InputError where the
     network does not fit the images, or the recipe's sizes of batches and images. Networks are
-    built, of which nothing is kept; torch's random numbers stay as they are.
+    built as shapes without numbers: no memory is taken for weights, and none are drawn.
 
     Args:
         shape: (H, W, C) of the images.
@@ -34,7 +35,8 @@ def price_for(
         recipe = Recipe().changed(keys)
         if recipe.model == zoo.TRANSFER:
             return None
-        with torch.random.fork_rng(devices=[]):
+        # Weights would be drawn from the generator that a training in another thread draws from.
+        with torch.device("meta"):
             network = _built(recipe, shape, classes)
             proxied = recipe.hardest_share < 1
             proxy = _built(proxy_recipe(recipe), shape, classes) if proxied else None
@@ -44,7 +46,7 @@ def price_for(
             recipe,
             shape=tuple(shape),
             images=images,
-            steps_per_epoch=-(-images // recipe.batch_size),
+            steps_per_epoch=batch_count(images, recipe.batch_size),
             epochs=recipe.epochs,
             proxy=proxy,
         )

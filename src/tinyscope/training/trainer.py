@@ -21,6 +21,7 @@ from tinyscope.data.dataset import Splits
 from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.files import path_of
+from tinyscope.models.generator import borrowed_generator
 from tinyscope.plan.identity import computed_otherwise
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
@@ -28,7 +29,6 @@ from tinyscope.training import machine
 from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.checkpoint import read_checkpoint, write_checkpoint
 from tinyscope.training.cost import training_flop
-from tinyscope.training.generator import borrowed_generator
 from tinyscope.training.learner import Learner
 from tinyscope.training.material import Begin, Material, images_of
 from tinyscope.training.patience import ValidationWatch
@@ -71,7 +71,9 @@ def train(
 
     With the same data, recipe, seed, kind of machine and number of threads the weights are the same
     bit for bit on a CPU, whether the training was interrupted or not. For this, only one thread of
-    a process trains at a time; others wait. torch's generators are left as they were found.
+    a process trains at a time; others wait, and say so in the log after a while. torch's generators
+    are left as they were found. `on_epoch` and `on_step` must not wait for a training in another
+    thread: it would wait for this one.
 
     Args:
         data: its test split is not looked at. `Material` where a training is not to begin with an
@@ -97,7 +99,7 @@ def train(
     if data.validation is None:
         _refuse_waiting(recipe)
     checkpoint = None if checkpoint is None else path_of(checkpoint)
-    with borrowed_generator(), freed_memory_kept():
+    with borrowed_generator(machine.device()), freed_memory_kept():
         return Trainer(data, recipe, seed=seed).run(checkpoint, on_epoch, on_step)
 
 

@@ -260,6 +260,19 @@ def test_folders_that_link_to_one_another_are_read_once_under_their_own_names(
     ]
 
 
+def test_on_a_drive_that_numbers_no_folders_none_is_taken_for_another(photos, monkeypatch):
+    fill(photos, "cat/young", "cat/old", "dog")
+    (photos / "cat/here").symlink_to(".", target_is_directory=True)
+    stat = os.stat
+
+    def without_numbers(path, **how):
+        state = stat(path, **how)
+        return os.stat_result((state.st_mode, 0, *state[2:]))
+
+    monkeypatch.setattr(os, "stat", without_numbers)
+    assert image_folder.load(photos).train.counts() == [6, 3]
+
+
 def test_a_linked_class_folder_is_followed(photos, tmp_path):
     fill(photos, "cat")
     fill(tmp_path / "elsewhere", "dog")

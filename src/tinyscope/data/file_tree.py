@@ -62,7 +62,7 @@ def files_below(folder: Path, below: str, odd: list[LeftOut]) -> list[str]:
             none of that: its files are among the others, under the other name, and the first one
             is told in the log.
     """
-    read: dict[tuple[int, int], str] = {}
+    read: dict[tuple[int, int] | str, str] = {}
     parts = below.split("/") if below else []
     for count in range(len(parts)):  # what lies around it is never read as a part of it
         above = "/".join(parts[:count])
@@ -103,9 +103,10 @@ def _tell_of_other_name(folder: Path, name: str, known: str, more: int) -> None:
     )
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    state = folder.stat()
-    return state.st_dev, state.st_ino
+def _identity(folder: Path) -> tuple[int, int] | str:
+    """What tells a folder from all others; by its real place where the drive numbers none."""
+    state = os.stat(folder)
+    return (state.st_dev, state.st_ino) if state.st_ino else os.path.realpath(folder)
 
 
 def contents(folder: Path, below: str, odd: list[LeftOut]) -> tuple[list[str], list[str]]:

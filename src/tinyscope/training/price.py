@@ -12,7 +12,7 @@ from tinyscope.models.pixel_input import PixelInput
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.cost import training_flop
 from tinyscope.training.proxy import proxy_recipe
-from tinyscope.training.untrained import refuse_unfit
+from tinyscope.training.untrained import built, refuse_unfit
 
 
 def price_for(
@@ -30,6 +30,7 @@ def price_for(
         classes: outputs.
         images: in the training split.
     """
+    seen = Preprocessing(*shape)
 
     def price(keys: Mapping[str, Any]) -> int | None:
         recipe = Recipe().changed(keys)
@@ -37,14 +38,14 @@ def price_for(
             return None
         # Weights would be drawn from the generator that a training in another thread draws from.
         with torch.device("meta"):
-            network = _built(recipe, shape, classes)
-            proxied = recipe.hardest_share < 1
-            proxy = _built(proxy_recipe(recipe), shape, classes) if proxied else None
-        refuse_unfit(network, recipe, Preprocessing(*shape))
+            network, proxy = _normalizing(recipe, seen, classes), None
+            if recipe.hardest_share < 1:
+                proxy = _normalizing(proxy_recipe(recipe), seen, classes)
+        refuse_unfit(network, recipe, seen)
         return training_flop(
             network,
             recipe,
-            shape=tuple(shape),
+            shape=tuple(seen),
             images=images,
             steps_per_epoch=batch_count(images, recipe.batch_size),
             epochs=recipe.epochs,
@@ -54,17 +55,6 @@ def price_for(
     return price
 
 
-def _built(recipe: Recipe, shape: Sequence[int], classes: int) -> PixelInput:
-    height, width, channels = shape
-    network = zoo.build(
-        recipe.model,
-        layers=recipe.layers,
-        widths=recipe.widths,
-        depth=recipe.depth,
-        initializer=recipe.initializer,
-        channels=channels,
-        classes=classes,
-        height=height,
-        width=width,
-    )
-    return PixelInput(network, mean=[0.0] * channels, deviation=[1.0] * channels)
+def _normalizing(recipe: Recipe, shape: Preprocessing, classes: int) -> PixelInput:
+    values = [1.0] * shape.channels  # which change no count
+    return PixelInput(built(recipe, shape, classes), mean=values, deviation=values)

@@ -34,17 +34,7 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
         )
     mean, deviation = channel_statistics(data.train.images)
     shape = data.train.preprocessing
-    network = zoo.build(
-        recipe.model,
-        layers=recipe.layers,
-        widths=recipe.widths,
-        depth=recipe.depth,
-        initializer=recipe.initializer,
-        channels=shape.channels,
-        classes=len(data.train.class_names),
-        height=shape.height,
-        width=shape.width,
-    )
+    network = built(recipe, shape, len(data.train.class_names))
     if recipe.normalization == "unit":
         wrapped = PixelInput(network, mean=[0.0] * len(mean), deviation=[255.0] * len(mean))
     else:
@@ -55,6 +45,25 @@ def untrained(data: Splits, recipe: Recipe) -> tuple[PixelInput, Tensor]:
         network.initialise_from(wrapped.normalized(torch.from_numpy(np.ascontiguousarray(some))))
     refuse_unfit(wrapped, recipe, shape)
     return wrapped, torch.from_numpy(mean).float()
+
+
+def built(recipe: Recipe, shape: Preprocessing, classes: int) -> nn.Module:
+    """The recipe's network for such images, with weights from torch's global generator.
+
+    Raises:
+        InputError: there is no such model, or the images are too small for it.
+    """
+    return zoo.build(
+        recipe.model,
+        layers=recipe.layers,
+        widths=recipe.widths,
+        depth=recipe.depth,
+        initializer=recipe.initializer,
+        channels=shape.channels,
+        classes=classes,
+        height=shape.height,
+        width=shape.width,
+    )
 
 
 def refuse_unfit(network: nn.Module, recipe: Recipe, shape: Preprocessing) -> None:

@@ -63,7 +63,7 @@ def test_a_training_in_another_thread_does_not_change_the_weights(world):
 def test_a_price_asked_in_another_thread_does_not_change_the_weights(world, monkeypatch):
     """Who builds a network and then sets the generator back would undo the draws of a training."""
     expected = train(world, SMALL, seed=3).network
-    begun, go_on, built = Event(), Event(), price._built
+    begun, go_on, built = Event(), Event(), price.built
 
     def slowly(*asked):
         network = built(*asked)
@@ -71,7 +71,7 @@ def test_a_price_asked_in_another_thread_does_not_change_the_weights(world, monk
         assert go_on.wait(10)
         return network
 
-    monkeypatch.setattr(price, "_built", slowly)
+    monkeypatch.setattr(price, "built", slowly)
     ask = price.price_for(shape=(16, 16, 3), classes=4, images=256)
     told = []
     thread = Thread(target=lambda: told.append(ask(SMALL.as_dict())))

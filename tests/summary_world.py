@@ -1,6 +1,7 @@
 """Summaries of finished studies written by hand, as far as checks and suggestions read them."""
 
 from tinyscope.diagnosis.augmentation_evidence import CIFAR10
+from tinyscope.diagnosis.study_checks import study_findings
 from tinyscope.plan.recipe import Recipe
 
 IMAGES = 5000  # of validation
@@ -92,3 +93,15 @@ def pair(first, second, key, difference, verdict):
         "interval": [difference - 0.01, difference + 0.01],
         "verdict": verdict,
     }
+
+
+def finding(code, *variations, **more):
+    found = study_findings(make_summary(*variations, **more))
+    return next(one for one in found if one["code"] == code)
+
+
+def outcome(code, *variations, **more):
+    one = finding(code, *variations, **more)
+    return one["reason"] or (
+        [item["variation"] for item in one["items"]] if one["outcome"] == "found" else "clear"
+    )

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinyscope.models.small_maps import conv_3x3
+
 
 class ChannelsLastFlatten(nn.Flatten):
     """torch's flattening, whose gradient comes back channels-last where the values were so.
@@ -51,6 +53,8 @@ class Conv2dSame(nn.Conv2d):
         high, wide = (
             max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in input.shape[2:]
         )
+        if self.kernel_size == (3, 3) and self.stride == (1, 1):
+            return conv_3x3(input, self.weight, self.bias, padding=1)
         if high == wide and high % 2 == 0:
             return F.conv2d(input, self.weight, self.bias, self.stride, high // 2)
         edges = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
@@ -77,10 +81,10 @@ class Conv2dBeforePool(nn.Conv2d):
         """(N, C, H, W) to (N, out, H, W), odd sides shorter by one if both are above 1."""
         odd_rows, odd_columns = (side % 2 for side in input.shape[2:])
         if min(input.shape[2:]) == 1 or not (odd_rows or odd_columns):
-            return super().forward(input)
+            return conv_3x3(input, self.weight, padding=1)
         # The row and the column left out are the padding of those before them.
         padded = F.pad(input, (1, 1 - odd_columns, 1, 1 - odd_rows))
-        return F.conv2d(padded, self.weight)
+        return conv_3x3(padded, self.weight, padding=0)
 
 
 class WhitenedConv2d(nn.Conv2d):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyscope.models.bit_dropout import BitDropout
+from tinyscope.models.small_maps import Conv3x3
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and channels of each block."""
@@ -48,7 +49,7 @@ class VGG16(nn.Module):
         channels = 3
         for convolutions, width in BLOCKS[: place + 1]:
             for _ in range(convolutions):
-                modules += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                modules += [Conv3x3(channels, width, bias=True), nn.ReLU(inplace=True)]
                 channels = width
             # The pool in front of the block's last ReLU: the same function, and the ReLU then has
             # a quarter of the values to pass over.

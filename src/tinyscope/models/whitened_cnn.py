@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tinyscope.models.fast_layers import Conv2dBeforePool, WhitenedConv2d
 from tinyscope.models.max_pool import max_pool_2x2
+from tinyscope.models.small_maps import Conv3x3
 
 _PATCH = 2
 _LEAST_VARIANCE = 5e-4
@@ -159,7 +160,7 @@ class Group(nn.Module):
     def __init__(self, first: Conv2dBeforePool | WhitenedConv2d, depth: int) -> None:
         super().__init__()
         width = first.out_channels
-        others = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(1, depth))
+        others = (Conv3x3(width, width, bias=False) for _ in range(1, depth))
         self.convolutions = nn.ModuleList([first, *others])
         self.norms = nn.ModuleList(_norm(width) for _ in range(depth))
 

@@ -23,6 +23,7 @@ recommends or, without validation images, gives first; means over seeds.
 MACHINES = {
     "2-core-xeon-avx512": "two cores of an Intel Xeon, without bfloat16",
     "2-core-epyc-bf16": "two cores of an AMD EPYC, with bfloat16",
+    "2-core-xeon-amx": "two cores of an Intel Xeon, with bfloat16 and matrix tiles",
     "h200": "one NVIDIA H200",
 }
 """By the end of a folder's name."""

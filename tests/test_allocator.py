@@ -1,8 +1,10 @@
+import ctypes
 import os
 import platform
 from dataclasses import replace
 
 import pytest
+import torch
 from tiny_study import STUDY
 from training_world import SMALL
 
@@ -48,6 +50,18 @@ def test_memory_is_kept_while_a_training_runs_and_goes_back_after_it(world, libr
     assert library.maps
     assert library.settings[allocator._TRIM_THRESHOLD] == 64 * 2**20
     assert library.trimmed == 1
+
+
+@pytest.mark.skipif(allocator._glibc() is None, reason="the allocator is not glibc's, or not ours")
+def test_more_than_two_gib_that_are_free_at_once_are_kept_too():
+    library = ctypes.CDLL(None)
+    library.sbrk.restype = ctypes.c_void_p
+    with freed_memory_kept():
+        block = torch.empty(5 * 2**29, dtype=torch.uint8)  # never written to: it takes no memory
+        end = library.sbrk(0)
+        del block
+        assert library.sbrk(0) == end
+    assert library.sbrk(0) < end
 
 
 class Told(Listener):

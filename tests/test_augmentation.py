@@ -305,7 +305,9 @@ def by_pillow(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.625, 0.75, 0.9])
-@pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (24, 40, 1), (17, 30, 3)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels"), [(32, 32, 3), (24, 40, 1), (17, 30, 3), (20, 130, 3)]
+)
 def test_shrunk_images_are_pillows_antialiased_ones(
     share: float, height: int, width: int, channels: int
 ) -> None:

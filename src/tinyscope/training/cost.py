@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tinyscope.data.augmentation import shrunk
+from tinyscope.data.augmentation import shrinking_flop, shrunk
 from tinyscope.models.fast_layers import WhitenedConv2d
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training import muon
@@ -39,12 +39,13 @@ def training_flop(
     """FLOP of a training: a multiplication and an addition are two.
 
     Counted are convolutions and dense layers, forward and backward, at the size at which each step
-    sees its images (`schedules.size_share`), and Muon's orthogonalisation in every step; a proxy's
-    likewise, and its forward pass for every image that it judges. Not counted is what takes a few
-    operations a value: norms, activations, pooling, dropout, biases, the loss, augmentation,
-    normalization and the sums of the optimizers; nor the covariance of patches that whitening
-    filters are taken from (once, 0.6 GFLOP for images of 32x32); nor whitening's way into a kernel
-    that it is folded into (each step, under a MFLOP); nor any evaluation.
+    sees its images (`schedules.size_share`), the products that bring images to that size, and
+    Muon's orthogonalisation in every step; a proxy's likewise, and its forward pass for every image
+    that it judges. Not counted is what takes a few operations a value: norms, activations, pooling,
+    dropout, biases, the loss, augmentation, normalization and the sums of the optimizers; nor the
+    covariance of patches that whitening filters are taken from (once, 0.6 GFLOP for images of
+    32x32); nor whitening's way into a kernel that it is folded into (each step, under a MFLOP); nor
+    any evaluation.
 
     Args:
         network: see `image_flop`.
@@ -89,6 +90,8 @@ def _layers(
     for share, count in seen.items():
         once = image_flop(network, shape=shape, share=share)
         flop += count * (once.forward + backward * once.backward)
+        if share < 1:
+            flop += count * shrinking_flop(shape, share)
     return flop
 
 

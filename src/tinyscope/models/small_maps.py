@@ -53,7 +53,9 @@ def conv_3x3(images: Tensor, kernel: Tensor, bias: Tensor | None = None, *, padd
 
 
 _PLACES = 32
-"""Of a row that fill a tile of bfloat16."""
+"""Of a row that fill a tile of bfloat16 in a kernel's gradient; narrow maps fill two tiles, for
+what separates them goes to waste."""
+_NARROW = 6
 _WIDEST = 8
 _FEWEST_CHANNELS = 64
 _FEWEST_VALUES = 8_000
@@ -66,8 +68,8 @@ def _has_tiles() -> bool:
 
 
 def _images_in_a_row(images: Tensor, kernel: Tensor, padding: int) -> int | None:
-    """The fewest that fill a tile and share all images out evenly; None where it does not pay."""
-    count, width = len(images), images.shape[3]
+    """How many fill a row; None where it does not pay."""
+    width = images.shape[3]
     channels = min(kernel.shape[:2])
     pays = (
         torch.is_grad_enabled()
@@ -77,11 +79,12 @@ def _images_in_a_row(images: Tensor, kernel: Tensor, padding: int) -> int | None
         and images.is_contiguous(memory_format=torch.channels_last)
         and 2 - 2 * padding < width <= _WIDEST
         and channels >= _FEWEST_CHANNELS
-        and count * channels >= _FEWEST_VALUES
+        and len(images) * channels >= _FEWEST_VALUES
     )
-    enough = -(-_PLACES // (width + padding))
-    few = range(enough, 4 * enough) if pays else ()
-    return next((each for each in few if count % each == 0), None)
+    period = width + padding
+    if not pays:
+        return None
+    return 2 * _PLACES // period if period <= _NARROW else -(-_PLACES // period)
 
 
 class _SideBySide(torch.autograd.Function):
@@ -100,7 +103,8 @@ class _SideBySide(torch.autograd.Function):
         context.save_for_backward(rows, kernel)
         context.width, context.padding, context.together = width, padding, together
         found = F.conv2d(rows, kernel, padding=(padding, 0))
-        return _apart(found, width=width - 2 + 2 * padding, period=width + padding)
+        out = width - 2 + 2 * padding
+        return _apart(found, len(images), width=out, period=width + padding)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -117,38 +121,56 @@ class _SideBySide(torch.autograd.Function):
             found, rows, kernel, None, [1, 1], [padding, 0], [1, 1], False, [0, 0], 1, wanted
         )
         if of_rows is not None:
-            of_rows = _apart(of_rows[..., padding:], width=width, period=width + padding)
+            of_rows = of_rows[..., padding:]
+            of_rows = _apart(of_rows, len(gradient), width=width, period=width + padding)
         return of_rows, of_kernel, None, None
 
 
 def _together(maps: Tensor, together: int, *, before: int, after: int) -> Tensor:
     """(N, C, H, W) as (N / together, C, H, before + together (W + before + after)).
 
-    Columns of zeros stand before all maps and after each of them.
+    Columns of zeros stand before all maps and after each of them, and in the places that the last
+    row has left.
     """
     count, channels, height, width = maps.shape
     period = width + before + after
     rows = torch.empty(
-        (count // together, channels, height, before + together * period),
+        (-(-count // together), channels, height, before + together * period),
         dtype=maps.dtype,
         memory_format=torch.channels_last,
     )
     rows[..., :before] = 0
     places = rows[..., before:].unflatten(3, (together, period))
     places[..., width:] = 0
-    places[..., :width] = maps.unflatten(0, (-1, together)).permute(0, 2, 3, 1, 4)
+    _copy(maps, places[..., :width].permute(0, 3, 1, 2, 4))
+    places[-1, :, :, (count - 1) % together + 1 :] = 0
     return rows
 
 
-def _apart(rows: Tensor, *, width: int, period: int) -> Tensor:
-    """What `_together` has put together: (N, C, H, width), channels-last."""
+def _apart(rows: Tensor, count: int, *, width: int, period: int) -> Tensor:
+    """The first of what `_together` has put together: (count, C, H, width), channels-last."""
     places = rows.unfold(3, width, period)  # (rows, C, H, together, width)
-    count, channels, height, together, _ = places.shape
     # No view is answered: a ReLU could not work in place on it.
     maps = torch.empty(
-        (count * together, channels, height, width),
-        dtype=rows.dtype,
-        memory_format=torch.channels_last,
+        (count, *rows.shape[1:3], width), dtype=rows.dtype, memory_format=torch.channels_last
     )
-    maps.unflatten(0, (count, together)).copy_(places.permute(0, 3, 1, 2, 4))
+    _copy(maps, places.permute(0, 3, 1, 2, 4), back=True)
     return maps
+
+
+def _copy(maps: Tensor, places: Tensor, *, back: bool = False) -> None:
+    """Between maps (N, C, H, W) and their places (rows, together, C, H, W), the last ones unused.
+
+    Args:
+        back: from the places to the maps.
+    """
+    together = places.shape[1]
+    whole, left = divmod(len(maps), together)
+    pairs = [(maps[: whole * together].unflatten(0, (whole, together)), places[:whole])]
+    if left:
+        pairs.append((maps[whole * together :], places[-1, :left]))
+    for these, those in pairs:
+        if back:
+            these.copy_(those)
+        else:
+            those.copy_(these)

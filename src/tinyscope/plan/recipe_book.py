@@ -102,7 +102,7 @@ def sprint() -> Recipe:
 def quick() -> Recipe:
     """A whitened CNN in 7 epochs of the harder two thirds: nine in ten of CIFAR-10, in a minute.
 
-    0.025 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand, and
+    0.026 PFLOP of training on 50,000 images of 32x32. See `sprint` for where its figures stand, and
     for its first convolution. A small network beside it chooses the images that each step learns
     from (`training.proxy`).
     """

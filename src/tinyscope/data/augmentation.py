@@ -143,9 +143,7 @@ def shrunk(images: Tensor, share: float) -> Tensor:
         planes = images.permute(0, 3, 1, 2).float()
         smaller = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
         return smaller.permute(0, 2, 3, 1)
-    rows = _weights(height, size[0]).to(images.device)
-    columns = _weights(width, size[1]).to(images.device)
-    of_pixels = torch.kron(columns.T.contiguous(), torch.eye(channels, device=images.device))
+    rows, of_pixels = _matrices((height, width, channels), size, images.device)
     fewer = torch.matmul(rows, images.float().reshape(count, height, width * channels))
     return (fewer.flatten(0, 1) @ of_pixels).view(count, *size, channels)
 
@@ -170,9 +168,22 @@ def _size(height: int, width: int, share: float) -> tuple[int, int]:
 
 
 @cache
+def _matrices(
+    shape: tuple[int, int, int], size: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """What shrinks images (H, W, C): float32 (h, H) for rows, (W C, w C) for pixels in a row."""
+    height, width, channels = shape
+    columns = torch.kron(_weights(width, size[1]).T.contiguous(), _eye(channels))
+    return _weights(height, size[0]).to(device), columns.to(device)
+
+
 def _weights(length: int, fewer: int) -> Tensor:
     """How much each of so many pixels counts in each of fewer: float32 (fewer, length)."""
-    pixels = torch.eye(length)[None, None]
+    pixels = _eye(length)[None, None]
     size = (fewer, length)
     weights = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
     return weights[0, 0]
+
+
+def _eye(size: int) -> Tensor:
+    return torch.eye(size, device="cpu")  # whatever device is in force where this is first asked

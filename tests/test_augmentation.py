@@ -339,6 +339,14 @@ def test_a_pixel_of_half_the_size_is_a_mean_weighed_1_3_3_1_along_either_axis() 
     torch.testing.assert_close(shrunk(images, 0.5), expected.permute(0, 2, 3, 1))
 
 
+def test_how_images_shrink_does_not_hang_on_the_device_in_force_at_first() -> None:
+    images = torch.from_numpy(pictures(2, 13, 11))  # a size that no other test asks for
+    with torch.device("meta"):
+        first = shrunk(images, 0.5)
+    assert first.device.type == "cpu"
+    assert torch.equal(first, shrunk(images, 0.5))
+
+
 def test_images_that_do_not_shrink_are_given_back_themselves() -> None:
     images = torch.from_numpy(pictures(2, 8, 8))
     assert shrunk(images, 1.0) is images

@@ -33,8 +33,8 @@ def conv_3x3(images: Tensor, kernel: Tensor, bias: Tensor | None = None, *, padd
     them with neighbouring places of a row, so that maps 3 places wide leave nine tenths of a tile
     empty where the kernel's gradient is computed, and more than half elsewhere. Here images stand
     side by side in rows long enough, with zeros between them: the same sums, for a copy of what
-    goes in and of what comes out. The gradient of a kernel takes a fifth to a half of oneDNN's time
-    (`docs/experiments.md`). Last digits may differ from torch's.
+    goes in and of what comes out. The gradient of a kernel takes a fifth to two thirds of oneDNN's
+    time (`docs/experiments.md`). Last digits may differ from torch's.
 
     Args:
         images: (N, C, H, W).
@@ -56,6 +56,7 @@ _PLACES = 32
 """Of a row that fill a tile of bfloat16 in a kernel's gradient; narrow maps fill two tiles, for
 what separates them goes to waste."""
 _NARROW = 6
+"""Columns, padding included, up to which maps are narrow."""
 _WIDEST = 8
 _FEWEST_CHANNELS = 64
 _FEWEST_VALUES = 8_000

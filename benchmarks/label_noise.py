@@ -4,11 +4,11 @@
         --out results/DATE_label-noise_MACHINE
 
 Plants nothing, then 1%, 5% and 10% of labels that become any other class, then 5% that become the
-class that theirs is confused with most, and each time calls what users call: networks that answer
-out of sample, the linear probe, then `label_errors`, which knows neither share nor kind. Precision
-and recall count what was planted; the data's own wrong labels count as mistakes of the check.
-`--out` gets settings.csv, summary.md, and for every setting a contact sheet of the first 100
-suspects that were not planted.
+class that theirs is confused with most (`--seed` draws which), and each time calls what users call:
+networks that answer out of sample, the linear probe, then `label_errors`, which knows neither share
+nor kind. Precision and recall count what was planted; the data's own wrong labels count as mistakes
+of the check. `--out` gets settings.csv, summary.md, and for every setting a contact sheet of the
+first 100 suspects that were not planted.
 
 `--reviews` is a CSV of test images that people looked at: test_index, and votes_given of five; the
 label is taken for wrong where fewer than 3 are for it. How well suspicions order them is the area
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     for kind, rate in SETTINGS:
         print(f"{kind} {rate:g}", file=sys.stderr)
-        labels = planted(data.train.labels, kind, rate, confused)
+        labels = planted(data.train.labels, kind, rate, confused, seed=asked.seed)
         noisy = replace(data, train=replace(data.train, labels=labels))
         answers = out_of_sample(noisy)
         probe = probe_answers(noisy)
@@ -101,14 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             writer.writeheader()
             writer.writerows(rows)
     here = machine.environment(machine.device())
-    text = summary(rows, lines, data, answers, here)
+    text = summary(rows, lines, data, answers, here, seed=asked.seed)
     (asked.out / "summary.md").write_text(text, encoding="utf-8")
     print(text)
 
 
-def planted(true: np.ndarray, kind: str, rate: float, confused: np.ndarray | None) -> np.ndarray:
-    """Labels of which exactly a share is wrong; the same ones at every call."""
-    random = np.random.default_rng(0)
+def planted(
+    true: np.ndarray, kind: str, rate: float, confused: np.ndarray | None, *, seed: int
+) -> np.ndarray:
+    """Labels of which exactly a share is wrong; the same ones at every call with one seed."""
+    random = np.random.default_rng(seed)
     rows = random.permutation(len(true))[: round(rate * len(true))]
     labels, classes = true.copy(), int(true.max()) + 1
     if kind == "uniform":
@@ -230,7 +232,13 @@ def sheet(path: Path, part: Any, labels: np.ndarray, found: Found) -> None:
 
 
 def summary(
-    rows: list[dict[str, Any]], lines: list[str], data: Any, answers: Any, here: dict[str, Any]
+    rows: list[dict[str, Any]],
+    lines: list[str],
+    data: Any,
+    answers: Any,
+    here: dict[str, Any],
+    *,
+    seed: int,
 ) -> str:
     """The table of all settings, and what it rests on."""
     head = (
@@ -248,7 +256,8 @@ def summary(
         cells += [f"{row['estimated_share']:.2%}", f"{row['seconds']:.0f}"]
         table.append(f"| {' | '.join([*cells, format(row['flop'] / 1e15, '.4f')])} |")
     conditions = (
-        f"{data.name}: {len(data.train):,} training images; {answers.folds} networks of "
+        f"{data.name}: {len(data.train):,} training images, wrong labels drawn with seed {seed}; "
+        f"{answers.folds} networks of "
         f"{answers.recipe.model} {list(answers.recipe.widths)}, {answers.recipe.epochs} epochs, "
         "and a linear probe of the backbone that comes along. Seconds of training and answering, "
         "where features were kept those that they once took. "
@@ -262,6 +271,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default="cifar10", help="a data set with trustworthy labels")
     parser.add_argument("--reviews", type=Path, help="CSV of test labels that people looked at")
+    parser.add_argument("--seed", type=int, default=0, help="which labels become wrong (default 0)")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and pictures")
     return parser.parse_args(arguments)
 

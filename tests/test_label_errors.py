@@ -42,24 +42,51 @@ def average_precision(score: np.ndarray, wrong: np.ndarray) -> float:
     return float((found.cumsum() / np.arange(1, len(found) + 1))[found].mean())
 
 
+def slow_em(
+    labels: np.ndarray, probabilities: np.ndarray, evenness: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images of each class with each label, matrix of mislabelling, posterior of every image."""
+    count, classes = probabilities.shape
+    matrix = np.full((classes, classes), 0.05 / (classes - 1))
+    np.fill_diagonal(matrix, 0.95)
+    for _ in range(200):
+        posterior = np.empty((count, classes))
+        for image in range(count):
+            weights = [probabilities[image, t] * matrix[t, labels[image]] for t in range(classes)]
+            posterior[image] = np.array(weights) / sum(weights)
+        held = np.zeros((classes, classes))
+        for image in range(count):
+            held[:, labels[image]] += posterior[image]
+        wrong = 1 - sum(held[k, k] for k in range(classes)) / count
+        for t in range(classes):
+            for k in range(classes):
+                even = 1 - wrong if t == k else wrong / (classes - 1)  # wrong is above 0.005
+                matrix[t, k] = held[t, k] / held[t].sum() * (1 - evenness) + even * evenness
+    return held, matrix, posterior
+
+
+def slow_evenness(held: np.ndarray, probabilities: np.ndarray) -> float:
+    """How even mistakes are taken to be, by single cells."""
+    classes, count = len(held), held.sum()
+    cells = [(t, k) for t in range(classes) for k in range(classes) if t != k]
+    mistakes = sum(held[cell] for cell in cells)
+    distance = 0.0
+    for t, k in cells:
+        expected = held[t].sum() / count / (classes - 1)
+        distance += (held[t, k] / mistakes - expected) ** 2 / expected
+    distance -= (len(cells) - 1) / mistakes
+    one_way = min(1.0, max(0.0, distance) / (classes - 2)) * mistakes / count
+    unsure = 1 - sum(max(row) for row in probabilities.tolist()) / len(probabilities)
+    return 0.15 * unsure**2 / (0.15 * unsure**2 + one_way)
+
+
 def test_the_suspicion_is_what_a_slow_em_over_single_images_gives():
     probabilities, true = world(120, 4, seed=0)
     labels = flipped(true, 4, share=0.1, seed=1)
-    evenness = max(0.25, 1 - (sum(max(row) for row in probabilities.tolist()) / 120) ** 2)
-    matrix = np.full((4, 4), 0.05 / 3) + np.eye(4) * (0.95 - 0.05 / 3)
-    for _ in range(200):
-        posterior = np.empty((120, 4))
-        for image in range(120):
-            weights = [probabilities[image, t] * matrix[t, labels[image]] for t in range(4)]
-            posterior[image] = np.array(weights) / sum(weights)
-        held = np.zeros((4, 4))
-        for image in range(120):
-            held[:, labels[image]] += posterior[image]
-        wrong = 1 - sum(held[k, k] for k in range(4)) / 120
-        for t in range(4):
-            for k in range(4):
-                even = 1 - wrong if t == k else wrong / 3  # wrong is above 0.005
-                matrix[t, k] = held[t, k] / held[t].sum() * (1 - evenness) + even * evenness
+    held, _, _ = slow_em(labels, probabilities, 0.25)
+    evenness = slow_evenness(held, probabilities)
+    assert 0.1 < evenness < 0.9
+    _, matrix, posterior = slow_em(labels, probabilities, evenness)
     found = label_errors(labels, probabilities)
     expected = 1 - posterior[np.arange(120), labels]
     assert found.suspicion == pytest.approx(expected, abs=2e-5)
@@ -124,6 +151,35 @@ def test_labels_that_went_one_way_are_found_better_than_by_self_confidence():
     assert np.unravel_index(off.argmax(), off.shape) == (3, 5)
     by_confidence = average_precision(-probabilities[np.arange(6000), labels], chosen)
     assert average_precision(found.suspicion, chosen) > by_confidence + 0.1
+
+
+def test_mistakes_between_two_classes_are_told_from_mistakes_to_any():
+    probabilities, true = world(6000, 10, seed=9, sharpness=0.05)
+    pairs = np.where(np.random.default_rng(13).random(6000) < 0.05, true ^ 1, true)
+    spread = flipped(true, 10, share=0.05, seed=14)
+    off_pairs, off_spread = (
+        (found - np.diag(np.diag(found))).max(1) / (1 - np.diag(found))
+        for found in (label_errors(labels, probabilities).mislabelled for labels in (pairs, spread))
+    )
+    assert off_pairs.min() > 0.6  # all of a class's mistakes go to its partner: 1
+    assert off_spread.max() < 0.2  # all nine others alike: 1 in 9
+
+
+def test_few_mistakes_to_any_class_are_ranked_as_by_self_confidence_though_images_are_hard():
+    probabilities, true = world(20_000, 10, seed=15, sharpness=0.02)
+    labels = flipped(true, 10, share=0.003, seed=16)
+    wrong = labels != true
+    by_confidence = average_precision(-probabilities[np.arange(20_000), labels], wrong)
+    ours = average_precision(label_errors(labels, probabilities).suspicion, wrong)
+    assert ours == pytest.approx(by_confidence, abs=0.015)
+
+
+def test_of_two_classes_one_that_is_taken_for_the_other_is_found():
+    probabilities, true = world(4000, 2, seed=17, sharpness=0.05)
+    labels = np.where((np.random.default_rng(18).random(4000) < 0.1) & (true == 1), 0, true)
+    found = label_errors(labels, probabilities).mislabelled
+    assert found[1, 0] == pytest.approx(0.1, abs=0.03)
+    assert found[0, 1] < 0.03
 
 
 def test_the_class_suggested_is_the_true_one_for_most_wrong_labels():

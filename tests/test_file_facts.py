@@ -1,4 +1,5 @@
 import io
+import math
 import os
 import struct
 import zlib
@@ -84,7 +85,9 @@ def facts_of(folder, name, data):
     ],
 )
 def test_the_header_tells_format_size_and_mode(folder, name, data, form, mode):
-    assert facts_of(folder, name, data) == {
+    told = facts_of(folder, name, data)
+    assert math.isnan(told.pop("quantization")) is (form != "JPEG")
+    assert told == {
         "files": f"a/{name}",
         "labels": 0,
         "format": form,
@@ -97,6 +100,26 @@ def test_the_header_tells_format_size_and_mode(folder, name, data, form, mode):
         "readable": True,
         "exif": {},
     }
+
+
+def steps_of(data):
+    """All numbers of a JPEG's segments of quantization tables, of 8 bits each."""
+    steps = []
+    place = 2  # behind the mark of the beginning
+    while data[place + 1] != 0xDA:  # until the pixels
+        length = int.from_bytes(data[place + 2 : place + 4], "big")
+        if data[place + 1] == 0xDB:
+            tables = data[place + 4 : place + 2 + length]
+            steps += [step for at in range(0, len(tables), 65) for step in tables[at + 1 : at + 65]]
+        place += 2 + length
+    return steps
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 30}, {"quality": 95, "progressive": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_quantization_is_the_mean_step_of_a_jpegs_tables(folder, mode, options):
+    data = encoded(picture(mode=mode), "JPEG", **options)
+    assert facts_of(folder, "x.jpg", data)["quantization"] == pytest.approx(np.mean(steps_of(data)))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +206,9 @@ def test_damaged_exif_data_cost_their_tags_alone(folder):
     ids=["empty", "page", "cut JPEG", "cut PNG", "900 Mpx", "64 Mpx"],
 )
 def test_what_cannot_be_read_has_its_name_label_and_size_alone(folder, data):
-    assert facts_of(folder, "x.gif", data) == {
+    told = facts_of(folder, "x.gif", data)
+    assert math.isnan(told.pop("quantization"))
+    assert told == {
         "files": "a/x.gif",
         "labels": 0,
         "format": "",

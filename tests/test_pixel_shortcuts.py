@@ -42,7 +42,7 @@ def test_a_patch_of_three_by_three_in_a_few_images_is_found_wherever_it_is(top, 
     assert found.rows.tolist() == marked.tolist()
     assert found[1:4] == (
         f"9 pixels in rows {top} to {top + 2}, columns {left} to {left + 2}",
-        "cat",
+        ("cat",),
         "30 of the 30 images that share these pixels are cat, which has 200 of all 600 images; by "
         "chance 10.0 would be.",
     )
@@ -64,7 +64,7 @@ def test_a_frame_of_one_class_is_found() -> None:
     dogs = np.flatnonzero(LABELS == 1)
     images[dogs[:, None], *frame.nonzero()] = (200, 30, 30)
     found = the_mark(images)
-    assert found[1:3] == ("112 pixels in rows 0 to 15, columns 0 to 15", "dog")
+    assert found[1:3] == ("112 pixels in rows 0 to 15, columns 0 to 15", ("dog",))
     assert found.rows.tolist() == dogs.tolist()
 
 
@@ -166,7 +166,7 @@ def test_a_class_that_was_brightened_or_darkened_is_found(factor: float) -> None
     owls = np.flatnonzero(LABELS == 2)
     images[owls] = (images[owls] * factor).clip(0, 255).astype(np.uint8)
     (found,) = odd_levels(images, LABELS, NAMES)
-    assert (found.property, found.class_name) == ("pixel levels", "owl")
+    assert (found.property, found.classes) == ("pixel levels", ("owl",))
     assert found.rows.tolist() == owls.tolist()
 
 

@@ -76,7 +76,7 @@ def test_one_class_saved_as_png_is_found() -> None:
     assert each[:4] == (
         "format",
         "PNG",
-        "dog",
+        ("dog",),
         "250 of the 250 images that carry it are dog, which has 250 of all 1,000 images; by chance "
         "62.5 would be.",
     )
@@ -86,7 +86,7 @@ def test_one_class_saved_as_png_is_found() -> None:
 def test_a_class_whose_value_others_have_seldom_is_found() -> None:
     png = (LABELS == 1) | (np.arange(1000) % 100 == 0)  # 1% of the others
     (each,) = found(categorical={"format": np.where(png, "PNG", "JPEG")})
-    assert each[:3] == ("format", "PNG", "dog")
+    assert each[:3] == ("format", "PNG", ("dog",))
     assert len(each.rows) == 258
 
 
@@ -94,7 +94,7 @@ def test_a_few_images_of_one_camera_in_one_class_are_found() -> None:
     cameras = [None] * 1000
     cameras[500:512] = ["X100"] * 12
     (each,) = found(categorical={"camera": cameras})
-    assert each[:3] == ("camera", "X100", "owl")
+    assert each[:3] == ("camera", "X100", ("owl",))
     assert each.rows.tolist() == list(range(500, 512))
 
 
@@ -112,7 +112,7 @@ def test_a_value_that_chance_explains_is_not_reported() -> None:
     assert found(categorical={"mode": modes}, labels=labels, names=("cat", "dog")) == []
     modes[:20] = ["L"] * 20
     (each,) = found(categorical={"mode": modes}, labels=labels, names=("cat", "dog"))
-    assert each[:3] == ("mode", "L", "cat")
+    assert each[:3] == ("mode", "L", ("cat",))
 
 
 def test_a_value_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> None:
@@ -125,27 +125,55 @@ def test_a_value_is_no_shortcut_to_a_class_that_most_images_are_of_anyway() -> N
     # What hardly any airplane has gives the others away all the same.
     border[(labels == 0) & (np.arange(30_000) % 100 > 0)] = 0
     (each,) = found({"border": border}, labels=labels, names=names)
-    assert each[:3] == ("border", "2", "other")
+    assert each[:3] == ("border", "2", ("other",))
 
 
-def test_a_value_that_classes_share_is_not_reported() -> None:
-    assert found(categorical={"format": np.where(LABELS < 2, "PNG", "JPEG")}) == []
+def test_a_value_that_half_of_the_images_of_every_class_carry_is_not_reported() -> None:
+    assert found(categorical={"format": np.where(np.arange(1000) % 2, "PNG", "JPEG")}) == []
+
+
+def test_a_value_that_half_of_the_classes_carry_and_the_others_do_not_is_found() -> None:
+    png = (LABELS < 2) ^ (np.arange(1000) % 125 == 0)  # but for 1 image in 125
+    (each,) = found(categorical={"format": np.where(png, "PNG", "JPEG")})  # told once
+    assert each[:4] == (
+        "format",
+        "JPEG",
+        ("owl", "bee"),
+        "496 of the 500 images of these 2 classes carry it, and 4 of the 500 others.",
+    )
+    assert each.rows.tolist() == np.flatnonzero(~png).tolist()
+
+
+def test_a_value_that_nineteen_in_twenty_images_of_two_classes_alone_carry_is_found() -> None:
+    png = (LABELS < 2) & (np.arange(1000) % 20 > 0)
+    form = np.where(png, "PNG", np.where(np.arange(1000) % 2, "JPEG", "GIF"))
+    (each,) = found(categorical={"format": form})
+    assert (each.value, each.classes) == ("PNG", ("cat", "dog"))
+
+
+def test_a_value_that_an_eighth_of_the_other_classes_carry_too_is_not_reported() -> None:
+    png = (LABELS < 2) | (np.arange(1000) % 8 == 0)
+    jpeg = np.where(LABELS == 3, "GIF", "JPEG")  # so that no two classes alone have another value
+    assert [each.value for each in found(categorical={"format": np.where(png, "PNG", jpeg)})] == [
+        "JPEG",
+        "GIF",
+    ]
 
 
 def test_the_one_class_without_a_value_is_found() -> None:
     cameras = [None if label == 3 else "X100" for label in LABELS]
     (each,) = found(categorical={"camera": cameras})
-    assert each[:3] == ("camera", "(none)", "bee")
+    assert each[:3] == ("camera", "(none)", ("bee",))
     dates = np.where(LABELS == 3, np.nan, noise())
     (each,) = found({"date": dates})
-    assert each[:3] == ("date", "(none)", "bee")
+    assert each[:3] == ("date", "(none)", ("bee",))
     assert each.rows.tolist() == list(range(750, 1000))
 
 
 def test_several_values_of_one_class_are_one_shortcut() -> None:
     rolls = np.array([f"roll {row % 5}" if row < 250 else f"day {row % 3}" for row in range(1000)])
     (each,) = found(categorical={"software": rolls})
-    assert each[:3] == ("software", "roll 0, roll 1, roll 2 and 2 more", "cat")
+    assert each[:3] == ("software", "roll 0, roll 1, roll 2 and 2 more", ("cat",))
     assert len(each.rows) == 250
 
 
@@ -171,7 +199,7 @@ def test_a_class_that_lies_above_all_others_is_found_with_its_limit() -> None:
     assert each[:4] == (
         "sharpness",
         "2 or more",
-        "owl",
+        ("owl",),
         "sharpness alone tells owl from the rest with an area under the ROC curve of 0.999: 250 of "
         "its 250 images lie there, and 1 of the 750 others.",
     )
@@ -185,7 +213,7 @@ def test_a_border_that_few_images_of_a_class_have_is_found_by_its_width() -> Non
     border = np.zeros(1000)
     border[750:765] = 2
     (each,) = found({"border": border})
-    assert each[:3] == ("border", "2", "bee")
+    assert each[:3] == ("border", "2", ("bee",))
     assert each.rows.tolist() == list(range(750, 765))
 
 
@@ -198,11 +226,11 @@ def test_an_honest_difference_of_brightness_is_no_shortcut() -> None:
 
 def test_a_property_that_tells_all_classes_apart_is_found() -> None:
     (each,) = found(categorical={"date": [f"2020-0{1 + label}-01" for label in LABELS]})[:1]
-    assert each.class_name == "cat"
+    assert each.classes == ("cat",)
     # Two values each class, mixed so that no single one is pure, but bins of a number are.
     order = np.array([0, 2, 1, 3])[LABELS] + 0.3 * np.tanh(noise())
     shortcuts = found({"size": order})
-    assert [each.class_name for each in shortcuts] == ["cat", "bee"]
+    assert [each.classes for each in shortcuts] == [("cat",), ("bee",)]
 
 
 def test_all_classes_are_named_at_once_where_none_stands_at_an_end() -> None:
@@ -210,7 +238,7 @@ def test_all_classes_are_named_at_once_where_none_stands_at_an_end() -> None:
     middle = np.array([0.0, 1.0, 2.0, 3.0])[LABELS]
     values = np.where(np.arange(1000) % 2 == 0, middle, 7 - middle) + 0.1 * np.tanh(noise())
     (each,) = found({"size": values})
-    assert each[:3] == ("size", "any", "")
+    assert each[:3] == ("size", "any", ())
     assert len(each.rows) == 1000
     assert each.strength.startswith("size alone names the class of ")
     assert each.strength.endswith("; by chance 25.0%).")

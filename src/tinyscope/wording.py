@@ -61,6 +61,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in a sentence: "ant, bee and cow"; of more than one too many, "ant, bee and 7 more"."""
+    shown = names if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} more"]
+    *first, last = shown or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def duration(seconds: float) -> str:
     """Seconds for people: 151 is "2 min 31 s"."""
     if seconds < 60:

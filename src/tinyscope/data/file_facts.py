@@ -1,5 +1,6 @@
-"""What image files say of themselves before they are decoded: format, size, mode, EXIF tags."""
+"""What image files say of themselves before they are decoded: format, size, mode, tags, tables."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ class FileFacts:
         height: int64 (N,), from top to bottom.
         mode: str (N,), Pillow's name of the kind of pixels as they are stored: "RGB", "L", "CMYK",
             "P", "I;16" …; "" where the header cannot be read.
+        quantization: float64 (N,): the mean of the numbers by which a JPEG's encoder divided, over
+            its tables; 1 or more, smaller for better quality. Encoders and qualities differ in it.
+            NaN for other formats.
         size_bytes: int64 (N,); 0 also where the file cannot be reached.
         extension_fits: bool (N,): whether the ending of the name is one of the format's; True
             where the name has none, where images have no names, and where the format is unknown.
@@ -53,6 +57,7 @@ class FileFacts:
     width: np.ndarray
     height: np.ndarray
     mode: np.ndarray
+    quantization: np.ndarray
     size_bytes: np.ndarray
     extension_fits: np.ndarray
     animated: np.ndarray
@@ -110,6 +115,7 @@ class _Header(NamedTuple):
     width: int = 0
     height: int = 0
     mode: str = ""
+    quantization: float = math.nan
     animated: bool = False
     exif: Mapping[str, str | int] = {}
 
@@ -124,12 +130,13 @@ def _facts(part: Encoded) -> FileFacts:
     count = len(part.files)
     formats, modes, exif = [""] * count, [""] * count, [_UNREADABLE.exif] * count
     width, height, size_bytes = np.zeros((3, count), np.int64)
+    quantization = np.full(count, math.nan)
     fits, animated, readable = np.zeros((3, count), bool)
     position = 0
     for chunk in in_threads(read, part.sources()):
         for header, size, ending_fits in chunk:
             formats[position], modes[position] = header.format, header.mode
-            exif[position] = header.exif
+            exif[position], quantization[position] = header.exif, header.quantization
             width[position], height[position] = header.width, header.height
             size_bytes[position], fits[position] = size, ending_fits
             animated[position] = header.animated
@@ -142,6 +149,7 @@ def _facts(part: Encoded) -> FileFacts:
         width=width,
         height=height,
         mode=np.array(modes),
+        quantization=quantization,
         size_bytes=size_bytes,
         extension_fits=fits,
         animated=animated,
@@ -162,7 +170,17 @@ def _stated(image: Image.Image) -> _Header:
     width, height = upright_size(image)
     exif = _exif(image) or _UNREADABLE.exif
     mode = image.mode  # before a GIF is asked for its second frame, which may have another one
-    return _Header(form, width, height, mode, form != "JPEG" and _is_animated(image), exif)
+    tables = getattr(image, "quantization", {}) if form == "JPEG" else {}
+    steps = [step for table in tables.values() for step in table]
+    return _Header(
+        form,
+        width,
+        height,
+        mode,
+        quantization=sum(steps) / len(steps) if steps else math.nan,
+        animated=form != "JPEG" and _is_animated(image),
+        exif=exif,
+    )
 
 
 def _is_animated(image: Image.Image) -> bool:

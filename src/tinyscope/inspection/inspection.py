@@ -259,7 +259,10 @@ def _looked_at(
 def _place(splits: Splits, facts: Mapping[str, FileFacts]) -> Path:
     """The folder of the cache for a data set with that name and these pixels, labels and files."""
     parts = [repr([part.source, part.left_out, part.files]) for part in splits.parts()]
-    told = ("format", "mode", "width", "height", "size_bytes", "animated", "readable")
+    told = (
+        *("format", "mode", "quantization", "width", "height"),
+        *("size_bytes", "animated", "readable"),
+    )
     files = {
         split: [repr([getattr(of, name).tolist() for name in told]), of.files, of.exif]
         for split, of in facts.items()

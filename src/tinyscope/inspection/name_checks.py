@@ -1,6 +1,6 @@
-"""The check of file names (TS018): kinds of names that one class has alone.
+"""The check of file names (TS018): kinds of names that one class, or a few, have alone.
 
-No model sees a file name. A class whose files are named in a way of their own may come from another
+No model sees a file name. Classes whose files are named in a way of their own may come from another
 source, though, and what the pictures then share beside their subject is a shortcut (TS016).
 """
 
@@ -15,6 +15,7 @@ from tinyscope.data.dataset import ImageDataset
 from tinyscope.inspection.file_checks import NO_FILES
 from tinyscope.inspection.findings import Item, Outcome
 from tinyscope.inspection.shortcuts import property_shortcuts
+from tinyscope.wording import listed
 
 _SPELLED = "*"
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -45,11 +46,12 @@ def name_check(train: ImageDataset, *, as_files: bool) -> Outcome:
             detail=f"files called {one.value}: {one.strength}",
             score=1.0,
             split="train",
-            class_name=one.class_name,
+            class_name=name,
         )
         for one in found
+        for name in one.classes or ("",)
     ]
-    told = "; ".join(f"{one.class_name or 'all classes'}: {one.value}" for one in found)
+    told = "; ".join(f"{listed(one.classes) or 'all classes'}: {one.value}" for one in found)
     return Outcome(items=items, summary=told and f"Kinds of file names by class, {told}.")
 
 

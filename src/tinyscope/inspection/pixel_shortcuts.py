@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyscope.inspection.shortcuts import PURE, Shortcut, is_pure
+from tinyscope.inspection.purity import PURE, is_pure
+from tinyscope.inspection.shortcuts import Shortcut
 
 _PIECE = 2**22  # values of images that are read at a time
 _BLOCK = 2**26  # digests that are held at a time: 256 MB
@@ -93,7 +94,7 @@ def shared_marks(
                 "mark",
                 f"{mark.area.sum()} pixels in rows {down[0]} to {down[-1]}, "
                 f"columns {across[0]} to {across[-1]}",
-                name,
+                (name,),
                 f"{inside:,} of the {len(rows):,} images that share these pixels are {name}, "
                 f"which has {own:,} of all {len(labels):,} images; by chance "
                 f"{len(rows) * own / len(labels):,.1f} would be.",
@@ -318,7 +319,7 @@ def odd_levels(
                 Shortcut(
                     "pixel levels",
                     f"{many} levels rarer or more frequent than their neighbours",
-                    name,
+                    (name,),
                     f"How often {many} of the 256 pixel values occur tells {name} from the rest "
                     f"with an area under the ROC curve of {area:.3f}: its {len(rows):,} images "
                     "were brightened, darkened or otherwise processed and the others were not.",

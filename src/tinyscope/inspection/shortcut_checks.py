@@ -1,5 +1,6 @@
 """The check of shortcuts (TS016): properties, of files and of pixels, that give a label away."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,13 +10,15 @@ from tinyscope.data.file_facts import FileFacts
 from tinyscope.data.image_quality import ImageProperties
 from tinyscope.inspection.findings import Item, Outcome, Place
 from tinyscope.inspection.pixel_shortcuts import odd_levels, shared_marks
-from tinyscope.inspection.shortcuts import associations, property_shortcuts
+from tinyscope.inspection.shortcuts import Shortcut, associations, property_shortcuts
+from tinyscope.wording import listed
 
 _OF_PIXELS = (
     *("brightness", "contrast", "colourfulness", "red", "green", "blue"),
     *("border_top", "border_bottom", "border_left", "border_right", "border_contrast"),
     *("black_share", "white_share", "entropy", "detail", "blur"),
 )
+_FORMAT, _QUANTIZATION = "file format", "JPEG quantization"
 _NAMED = 5  # associations that stand in the table
 
 
@@ -43,13 +46,14 @@ def shortcut_check(
         categorical |= of_headers
     labels, names = train.labels, train.class_names
     found = property_shortcuts(labels, names, numeric=numeric, categorical=categorical)
+    found = _each_once(found, images=len(labels))
     found += shared_marks(train.images, labels, names)
     found += odd_levels(train.images, labels, names)
     items = []
     for shortcut in found:
         rows = shortcut.rows
-        if shortcut.class_name:
-            rows = rows[labels[rows] == names.index(shortcut.class_name)]
+        if shortcut.classes:
+            rows = rows[np.isin(labels[rows], [names.index(name) for name in shortcut.classes])]
         items += [
             Item(
                 detail=f"{shortcut.property} {shortcut.value}: {shortcut.strength}",
@@ -71,10 +75,20 @@ def shortcut_check(
         for one in strongest
     ]
     told = "; ".join(
-        f"{one.property} ({one.value}) gives {one.class_name or 'the classes'} away"
+        f"{one.property} ({one.value}) gives {listed(one.classes) or 'the classes'} away"
         for one in found
     )
     return Outcome(items=items, summary=told and f"{told}.", table=table)
+
+
+def _each_once(found: list[Shortcut], *, images: int) -> list[Shortcut]:
+    """Without what the JPEG tables say again: which images are of JPEG files and which are not."""
+    told: set[bytes] = set()
+    for one in found:
+        if one.property == _FORMAT:
+            others = np.setdiff1d(np.arange(images), one.rows)
+            told |= {one.rows.tobytes(), others.tobytes()}
+    return [one for one in found if one.property != _QUANTIZATION or one.rows.tobytes() not in told]
 
 
 def _of_files(
@@ -90,9 +104,14 @@ def _of_files(
         "size in bytes": facts.size_bytes[at].astype(float),
     }
     texts: dict[str, list[str | None]] = {
-        "file format": facts.format[at].tolist(),
+        _FORMAT: facts.format[at].tolist(),
         "colour mode": facts.mode[at].tolist(),
     }
+    steps = facts.quantization[at].tolist()
+    if not all(map(math.isnan, steps)):
+        texts[_QUANTIZATION] = [
+            None if math.isnan(step) else f"steps of {step:.2f} on average" for step in steps
+        ]
     for tag in ("Make", "Model", "Software", "DateTimeOriginal", "Orientation"):
         values = [facts.exif[position].get(tag) for position in at.tolist()]
         if any(value is not None for value in values):

@@ -23,14 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyscope.evaluation.intervals import Z95
+from tinyscope.inspection.purity import PURE, is_pure
 
 AUC_LIMIT = 0.99
 """A property that orders a class before the rest this well is called a shortcut."""
 SKILL_LIMIT = 0.8
 """So is one that names the class this often beyond chance (0 chance, 1 always)."""
-PURE = 0.9
-"""Share of the images with a value that has to be of one class for the value to give it away."""
-_LIFT = 9.0  # odds of the class among them, over its odds among all images
 _FEWEST = 10  # images that carry a value; fewer teach a model little
 _P_VALUE = 1e-3  # by chance, after Bonferroni's correction for all values and classes
 _BINS = 64
@@ -45,33 +43,13 @@ class Shortcut(NamedTuple):
     property: str
     value: str
     """What the images carry: "png", "0.61 or more"; of several values the most frequent first."""
-    class_name: str
-    """The class; empty where the property tells all classes apart."""
+    classes: tuple[str, ...]
+    """The class, or those that it tells from the rest together; none where it tells all apart."""
     strength: str
     """One sentence with the figures."""
     rows: np.ndarray
     """int64, ascending: the images that carry it, those of other classes included; all images that
     have the property where it tells all classes apart."""
-
-
-def is_pure(inside: np.ndarray, carriers: np.ndarray, own: np.ndarray, total: int) -> np.ndarray:
-    """Whether images that carry something are of one class, and by far more so than all images are.
-
-    Nine in ten of them, and the odds of the class at least nine times those among all images: of a
-    class that is nine tenths of the data set, nine in ten would be by chance. Up to a class of half
-    of the images, the first says it all.
-
-    Args:
-        inside: int, images of the class that carry it; any shape that fits the next two.
-        carriers: int, images of all classes that carry it.
-        own: int, images of the class.
-        total: images.
-
-    Returns:
-        bool, of the common shape.
-    """
-    outside = carriers - inside
-    return (inside >= PURE * carriers) & (inside * (total - own) >= _LIFT * outside * own)
 
 
 class Association(NamedTuple):
@@ -132,8 +110,9 @@ def property_shortcuts(
     These are: a number that is above (or below) some value in one class and not in the others; a
     value that at least ten images carry, nine in ten of them of one class (`is_pure`), which chance
     hardly explains (Fisher's exact test, corrected for the number of values and classes); a value
-    that one class carries and the others do not; and a property that tells all classes apart. To
-    have no value where others have one counts as a value.
+    that one class carries and the others do not, or several classes, as where half of them come
+    from another source; and a property that tells all classes apart. To have no value where others
+    have one counts as a value.
 
     Args:
         labels: int (N,), in 0 … K-1.
@@ -142,7 +121,8 @@ def property_shortcuts(
         categorical: by name, N texts; None where an image has no such value.
 
     Returns:
-        One for each property and class at most, those of the first property first.
+        One for each property and class or group of classes at most, those of the first property
+        first.
     """
     tables = {name: _codes(texts) for name, texts in categorical.items()}
     found = []
@@ -152,13 +132,14 @@ def property_shortcuts(
             tables[name] = given
         found += _ranges(name, values, labels, class_names)
     tests = sum(len(texts) for _, texts in tables.values()) * len(class_names)
-    ranged = {(each.property, each.class_name) for each in found}
+    ranged = {(each.property, each.classes) for each in found}
     for name, (codes, texts) in tables.items():
         found += [
             each
             for each in _values(name, codes, texts, labels, class_names, tests)
-            if (each.property, each.class_name) not in ranged
+            if (each.property, each.classes) not in ranged
         ]
+        found += _groups(name, codes, texts, labels, class_names)
     named = {each.property for each in found}
     for each in associations(labels, class_names, numeric=numeric, categorical=categorical):
         skill = (each.interval[0] - each.chance) / (1 - each.chance) if each.chance < 0.5 else 0
@@ -297,7 +278,7 @@ def _ranges(
             Shortcut(
                 name,
                 f"{limit:.4g} or {'more' if high else 'less'}",
-                class_names[label],
+                (class_names[label],),
                 f"{name} alone tells {class_names[label]} from the rest with an area under the "
                 f"ROC curve of {apart[label]:.3f}: {inside:,} of its {own.sum():,} images lie "
                 f"there, and {len(carries) - inside:,} of the {(~own).sum():,} others.",
@@ -342,11 +323,46 @@ def _values(
             Shortcut(
                 name,
                 ", ".join(shown) + more,
-                class_names[label],
+                (class_names[label],),
                 f"{inside:,} of the {len(rows):,} images that carry it are {class_names[label]}, "
                 f"which has {in_class[label]:,} of all {total:,} images; by chance "
                 f"{len(rows) * in_class[label] / total:,.1f} would be.",
                 rows,
+            )
+        )
+    return found
+
+
+def _groups(
+    name: str,
+    codes: np.ndarray,
+    texts: Sequence[str | None],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+) -> list[Shortcut]:
+    """The values that several classes carry, half of them at most, and the others do not."""
+    counts, found, divided = _table(codes, labels, len(class_names)), [], set()
+    in_class = counts.sum(0)
+    for code in np.flatnonzero([text is not None for text in texts]).tolist():
+        group = 2 * counts[code] > in_class
+        own, carried = in_class[group].sum(), counts[code][group].sum()
+        rest, stray = in_class[~group].sum(), counts[code][~group].sum()
+        if not 2 <= group.sum() <= (in_class > 0).sum() / 2 or rest < _FEWEST:
+            continue
+        told = carried >= PURE * own and is_pure(carried, carried + stray, own, own + rest)
+        told |= (1 + carried / own - stray / rest) / 2 >= AUC_LIMIT
+        halves = min(group.tobytes(), (~group).tobytes())
+        if not told or halves in divided:
+            continue
+        divided.add(halves)
+        found.append(
+            Shortcut(
+                name,
+                texts[code] or "",
+                tuple(class_names[label] for label in np.flatnonzero(group).tolist()),
+                f"{carried:,} of the {own:,} images of these {group.sum()} classes carry it, and "
+                f"{stray:,} of the {rest:,} others.",
+                np.flatnonzero(codes == code),
             )
         )
     return found
@@ -365,7 +381,7 @@ def _whole(
     return Shortcut(
         each.property,
         "any",
-        "",
+        (),
         f"{each.property} alone names the class of {each.balanced_accuracy:.1%} of the images "
         f"(95% interval {low:.1%} to {high:.1%}; by chance {each.chance:.1%}).",
         np.flatnonzero(known),

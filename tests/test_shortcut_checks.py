@@ -76,5 +76,5 @@ def test_classes_that_come_from_another_source_are_told_together(outcome):
 def test_of_many_classes_the_first_are_named(outcome):
     classes = {name: ("jpg" if name < "g" else "png", MANY) for name in "abcdefghijkl"}
     found = outcome(**classes)
-    assert "file format (JPEG) gives a, b, c, d and 2 more away" in found.summary
+    assert "file format (JPEG) gives a, b, c, d, e and 1 more away" in found.summary
     assert "quantization" not in found.summary

@@ -61,9 +61,10 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """Names in a sentence: "ant, bee and cow"; of more than one too many, "ant, bee and 7 more"."""
-    shown = names if len(names) <= most + 1 else [*names[:most], f"{len(names) - most} more"]
+def listed(names: Sequence[str], *, most: int | None = None) -> str:
+    """Names in a sentence: "ant, bee and cow"; of more than `most`, "ant, bee and 7 more"."""
+    more = 0 if most is None else max(0, len(names) - most)
+    shown = [*names[:most], f"{more} more"] if more else names
     *first, last = shown or [""]
     return f"{', '.join(first)} and {last}" if first else last
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyscope.evaluation.comparison import Comparison, against, compare_all
 from tinyscope.evaluation.intervals import mean_of_differences
+from tinyscope.wording import listed
 
 TOLERANCE = 0.02
 """Of validation accuracy: what a smaller variation may surely be behind and be a fair choice."""
@@ -114,15 +115,11 @@ def _quoted(candidate: Candidate) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return _joined([f"“{name}”" for name in names])
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    return listed([f"“{name}”" for name in names])
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' * (len(seeds) > 1)} {_joined([str(seed) for seed in seeds])}"
+    return f"seed{'s' * (len(seeds) > 1)} {listed([str(seed) for seed in seeds])}"
 
 
 def _nothing_sound(candidates: Sequence[Candidate]) -> str:
@@ -259,7 +256,7 @@ def _judged(
     images = comparisons[0].test.images
     sentences = [
         f"Of the runs with {_seeds(best.seeds[:1])}, on the same {images:,} validation images, "
-        f"that of {_quoted(best)} {_joined(said)}."
+        f"that of {_quoted(best)} {listed(said)}."
     ]
     agreed = [name for name in better if _ahead_with_other_seeds(best, by_name[name])]
     if len(best.seeds) > 1 and agreed:

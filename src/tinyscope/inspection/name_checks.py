@@ -19,6 +19,7 @@ from tinyscope.wording import listed
 
 _SPELLED = "*"
 _LETTERS = re.compile(r"[^\W\d_]+")
+_TOLD = 5  # classes that are named where several share a kind of names
 _OWN = 0.9  # share of a pattern's images that are of a class, for the pattern to spell its name
 
 
@@ -51,7 +52,9 @@ def name_check(train: ImageDataset, *, as_files: bool) -> Outcome:
         for one in found
         for name in one.classes or ("",)
     ]
-    told = "; ".join(f"{listed(one.classes) or 'all classes'}: {one.value}" for one in found)
+    told = "; ".join(
+        f"{listed(one.classes, most=_TOLD) or 'all classes'}: {one.value}" for one in found
+    )
     return Outcome(items=items, summary=told and f"Kinds of file names by class, {told}.")
 
 

@@ -19,6 +19,7 @@ _OF_PIXELS = (
     *("black_share", "white_share", "entropy", "detail", "blur"),
 )
 _FORMAT, _QUANTIZATION = "file format", "JPEG quantization"
+_TOLD = 5  # classes that are named where a property gives several away
 _NAMED = 5  # associations that stand in the table
 
 
@@ -75,7 +76,8 @@ def shortcut_check(
         for one in strongest
     ]
     told = "; ".join(
-        f"{one.property} ({one.value}) gives {listed(one.classes) or 'the classes'} away"
+        f"{one.property} ({one.value}) gives "
+        f"{listed(one.classes, most=_TOLD) or 'the classes'} away"
         for one in found
     )
     return Outcome(items=items, summary=told and f"{told}.", table=table)

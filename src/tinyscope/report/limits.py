@@ -6,7 +6,6 @@ from typing import Any
 from tinyscope.data.families import named_as_cifar100
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.runs.run import DIVERGED
-from tinyscope.wording import listed
 
 FEW = 30  # test images of a class below which its figures say little
 
@@ -59,10 +58,12 @@ def limits(
     test = next(part for part in data["splits"] if part["split"] == "test")
     counts = dict(zip(data["class_names"], test["counts"], strict=True))
     if untested := [name for name, n in counts.items() if n == 0]:
-        told = listed([f"“{name}”" for name in untested], most=_TOLD_CLASSES)
+        told = [f"“{name}”" for name in untested[:_TOLD_CLASSES]]
+        more = len(untested) - len(told)
+        listed = ", ".join(told) + (f" and {more} more" if more else "")
         noun = "classes has" if len(untested) == 1 else "classes have"
         found.append(
-            f"{len(untested)} of {classes} {noun} no test images ({told}): no figure here tells "
+            f"{len(untested)} of {classes} {noun} no test images ({listed}): no figure here tells "
             "how well such images are recognised."
         )
     rare = [name for name, n in counts.items() if 0 < n < FEW]

@@ -8,9 +8,10 @@ import numpy as np
 from tinyscope.data.dataset import ImageDataset, Splits
 from tinyscope.data.file_facts import FileFacts
 from tinyscope.data.image_quality import ImageProperties
+from tinyscope.inspection.associations import associations
 from tinyscope.inspection.findings import Item, Outcome, Place
 from tinyscope.inspection.pixel_shortcuts import odd_levels, shared_marks
-from tinyscope.inspection.shortcuts import Shortcut, associations, property_shortcuts
+from tinyscope.inspection.shortcuts import Shortcut, property_shortcuts
 from tinyscope.wording import listed
 
 _OF_PIXELS = (

@@ -22,18 +22,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyscope.evaluation.intervals import Z95
+from tinyscope.inspection.associations import Association, associations
 from tinyscope.inspection.purity import PURE, is_pure
+from tinyscope.inspection.value_tables import (
+    FEWEST,
+    NO_VALUE,
+    aucs_of_numbers,
+    coded,
+    counted,
+    value_aucs,
+)
 
 AUC_LIMIT = 0.99
 """A property that orders a class before the rest this well is called a shortcut."""
 SKILL_LIMIT = 0.8
 """So is one that names the class this often beyond chance (0 chance, 1 always)."""
-_FEWEST = 10  # images that carry a value; fewer teach a model little
 _P_VALUE = 1e-3  # by chance, after Bonferroni's correction for all values and classes
-_BINS = 64
 _FEW_VALUES = 100  # up to so many different numbers, each is looked at by itself too
-_MISSING = "(none)"
 _SHOWN = 3  # values of one property that are named
 
 
@@ -50,52 +55,6 @@ class Shortcut(NamedTuple):
     rows: np.ndarray
     """int64, ascending: the images that carry it, those of other classes included; all images that
     have the property where it tells all classes apart."""
-
-
-class Association(NamedTuple):
-    """How much a property says about the label, whether that is remarkable or not."""
-
-    property: str
-    balanced_accuracy: float
-    """Mean share of the images of a class whose class is guessed right from the property alone, by
-    the most likely class of the value or of one of 64 bins, on the half of the images that the
-    guess does not rest on; 0 … 1."""
-    interval: tuple[float, float]
-    """95%, over images."""
-    chance: float
-    """1 / K."""
-    class_name: str
-    """The class that it tells from the rest best."""
-    auc: float
-    """How well it does: the area under the ROC curve, 0.5 … 1; of the best single value where the
-    property is no number."""
-
-
-def associations(
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    *,
-    numeric: Mapping[str, np.ndarray],
-    categorical: Mapping[str, Sequence[str | None]],
-) -> list[Association]:
-    """How much each property says about the label, the strongest first.
-
-    Args:
-        labels: int (N,), in 0 … K-1.
-        class_names: K names.
-        numeric: by name, float or int (N,); NaN where an image has no such value.
-        categorical: by name, N texts; None where an image has no such value.
-    """
-    found = []
-    for name, values in numeric.items():
-        codes = _bins(values)
-        _, aucs = _aucs(values, labels, len(class_names))
-        found.append(_association(name, codes, aucs, labels, class_names))
-    for name, texts in categorical.items():
-        codes, _ = _codes(texts)
-        counts = _table(codes, labels, len(class_names))
-        found.append(_association(name, codes, _value_aucs(counts).max(0), labels, class_names))
-    return sorted(found, key=lambda each: -each.auc)
 
 
 def property_shortcuts(
@@ -124,7 +83,7 @@ def property_shortcuts(
         One for each property and class or group of classes at most, those of the first property
         first.
     """
-    tables = {name: _codes(texts) for name, texts in categorical.items()}
+    tables = {name: coded(texts) for name, texts in categorical.items()}
     found = []
     for name, values in numeric.items():
         given = _by_value(values)
@@ -149,119 +108,24 @@ def property_shortcuts(
     return sorted(found, key=lambda each: order.index(each.property))
 
 
-def _codes(texts: Sequence[str | None]) -> tuple[np.ndarray, list[str | None]]:
-    """A number for each image's value, int64 (N,), and the values' names.
-
-    Values of fewer than ten images, as exact times and serial numbers are, share one number and no
-    name: there may be as many of them as images, times classes.
-    """
-    plain = np.array([_MISSING if text is None else str(text) for text in texts])
-    names, codes, counts = np.unique(plain, return_inverse=True, return_counts=True)
-    common = counts >= _FEWEST
-    numbers = np.where(common, np.cumsum(common) - 1, common.sum())
-    rest = [] if common.all() else [None]
-    return numbers[codes.reshape(-1)].astype(np.int64), [*names[common].tolist(), *rest]
-
-
 def _by_value(values: np.ndarray) -> tuple[np.ndarray, list[str | None]] | None:
-    """Like `_codes`, of numbers of which there are few; else of "has one" and "has none"."""
+    """Like `coded`, of numbers of which there are few; else of "has one" and "has none"."""
     missing = np.isnan(values)
     numbers, codes = np.unique(values, return_inverse=True)
     codes = codes.reshape(-1)
     whole = (numbers[~np.isnan(numbers)] % 1 == 0).all()
     if whole and len(numbers) <= _FEW_VALUES:
-        return codes, [_MISSING if np.isnan(number) else f"{number:g}" for number in numbers]
+        return codes, [NO_VALUE if np.isnan(number) else f"{number:g}" for number in numbers]
     if missing.any():
-        return missing.astype(np.int64), ["any value", _MISSING]
+        return missing.astype(np.int64), ["any value", NO_VALUE]
     return None
-
-
-def _bins(values: np.ndarray) -> np.ndarray:
-    """int64 (N,): 64 bins of about as many images each; those without a value share one more."""
-    missing = np.isnan(values)
-    if missing.all():
-        return np.zeros(len(values), np.int64)
-    edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, _BINS + 1)[1:-1]))
-    return np.where(missing, _BINS, np.searchsorted(edges, values, side="right"))
-
-
-def _table(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """int64 (values, K): images of each value and class."""
-    rows = int(codes.max(initial=0)) + 1
-    return np.bincount(codes * classes + labels, minlength=rows * classes).reshape(rows, classes)
-
-
-def _value_aucs(counts: np.ndarray) -> np.ndarray:
-    """float64 (values, K): the area under the curve of "carries the value" for each class."""
-    in_class, in_all = counts.sum(0), counts.sum()
-    carried = counts / np.maximum(in_class, 1)
-    elsewhere = (counts.sum(1, keepdims=True) - counts) / np.maximum(in_all - in_class, 1)
-    return np.where((in_class > 0) & (in_class < in_all), (1 + carried - elsewhere) / 2, 0.5)
-
-
-def _aucs(values: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two float64 (K,): how far a class lies above the rest, and how far it lies apart.
-
-    The first is the area under the curve; the second that area or 1 less it, whichever is larger.
-    """
-    from scipy.stats import rankdata
-
-    known = ~np.isnan(values)
-    labels = labels[known]
-    in_class = np.bincount(labels, minlength=classes)
-    rest = len(labels) - in_class
-    ranks = np.bincount(labels, weights=rankdata(values[known]), minlength=classes)
-    wins = ranks - in_class * (in_class + 1) / 2
-    enough = (in_class >= _FEWEST) & (rest >= _FEWEST)
-    above = np.where(enough, wins / np.maximum(in_class * rest, 1), 0.5)
-    return above, np.maximum(above, 1 - above)
-
-
-def _association(
-    name: str,
-    codes: np.ndarray,
-    aucs: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-) -> Association:
-    classes = len(class_names)
-    halves = _halves(labels)
-    counts = [_table(codes[half], labels[half], classes) for half in halves]
-    rows = max(map(len, counts))
-    first, second = (np.pad(each, ((0, rows - len(each)), (0, 0))) for each in counts)
-    right = np.zeros(classes)
-    for known, asked in ((first, second), (second, first)):
-        share = known / np.maximum(known.sum(0), 1)
-        guess = share.argmax(1)
-        right += np.bincount(guess, weights=asked[np.arange(rows), guess], minlength=classes)
-    in_class = np.bincount(labels, minlength=classes)
-    there = in_class > 0
-    recall = right[there] / in_class[there]
-    variance = (recall * (1 - recall) / in_class[there]).sum() / there.sum() ** 2
-    accuracy, half = float(recall.mean()), Z95 * float(np.sqrt(variance))
-    best = int(aucs.argmax())
-    return Association(
-        property=name,
-        balanced_accuracy=accuracy,
-        interval=(max(0.0, accuracy - half), min(1.0, accuracy + half)),
-        chance=1 / int(there.sum()),
-        class_name=class_names[best],
-        auc=float(aucs[best]),
-    )
-
-
-def _halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two halves of the rows, with as many images of each class: every second one at random."""
-    order = np.random.default_rng(0).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    return order[::2], order[1::2]
 
 
 def _ranges(
     name: str, values: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> list[Shortcut]:
     """The classes that lie above or below all others."""
-    above, apart = _aucs(values, labels, len(class_names))
+    above, apart = aucs_of_numbers(values, labels, len(class_names))
     found = []
     for label in np.flatnonzero(apart >= AUC_LIMIT).tolist():
         high = above[label] >= 0.5
@@ -299,11 +163,11 @@ def _values(
     """The classes that one or several values of a property give away."""
     from scipy.stats import hypergeom
 
-    counts = _table(codes, labels, len(class_names))
+    counts = counted(codes, labels, len(class_names))
     carried, in_class, total = counts.sum(1), counts.sum(0), counts.sum()
     told = is_pure(counts, carried[:, None], in_class, int(total))
-    told |= _value_aucs(counts) >= AUC_LIMIT
-    told &= (counts >= PURE * _FEWEST) & (carried[:, None] >= _FEWEST)
+    told |= value_aucs(counts) >= AUC_LIMIT
+    told &= (counts >= PURE * FEWEST) & (carried[:, None] >= FEWEST)
     told &= np.array([text is not None for text in texts])[:, None]
     found = []
     for label in np.flatnonzero(told.any(0)).tolist():
@@ -341,13 +205,13 @@ def _groups(
     class_names: Sequence[str],
 ) -> list[Shortcut]:
     """The values that several classes carry, half of them at most, and the others do not."""
-    counts, found, divided = _table(codes, labels, len(class_names)), [], set()
+    counts, found, divided = counted(codes, labels, len(class_names)), [], set()
     in_class = counts.sum(0)
     for code in np.flatnonzero([text is not None for text in texts]).tolist():
         group = 2 * counts[code] > in_class
         own, carried = in_class[group].sum(), counts[code][group].sum()
         rest, stray = in_class[~group].sum(), counts[code][~group].sum()
-        if not 2 <= group.sum() <= (in_class > 0).sum() / 2 or rest < _FEWEST:
+        if not 2 <= group.sum() <= (in_class > 0).sum() / 2 or rest < FEWEST:
             continue
         told = carried >= PURE * own and is_pure(carried, carried + stray, own, own + rest)
         told |= (1 + carried / own - stray / rest) / 2 >= AUC_LIMIT

@@ -1,8 +1,10 @@
 """Shortcuts that stand in the headers of files."""
 
+import re
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tinyscope.data.catalogue import load
 from tinyscope.data.file_facts import file_facts
@@ -16,7 +18,7 @@ COUNT = 30
 def outcome(tmp_path):
     """Makes a folder of noise, an ending and qualities for each class, and checks it."""
 
-    def of(**classes):
+    def of(cameras=None, **classes):
         random = np.random.default_rng(0)
         for name, (ending, qualities) in classes.items():
             folder = tmp_path / "photos" / name
@@ -24,7 +26,10 @@ def outcome(tmp_path):
             for number in range(COUNT):
                 pixels = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
                 path = folder / f"{number}.{ending}"
-                Image.fromarray(pixels).save(path, quality=qualities[number % len(qualities)])
+                exif = Image.Exif()
+                exif.update((cameras or {}).get(name, {}))
+                quality = qualities[number % len(qualities)]
+                Image.fromarray(pixels).save(path, quality=quality, exif=exif)
         data, facts = load(tmp_path / "photos"), file_facts(tmp_path / "photos")
         properties = {part.split: image_properties(part.images) for part in data.parts()}
         return shortcut_check(data, facts, properties)
@@ -35,7 +40,7 @@ def outcome(tmp_path):
 def named(outcome, name):
     """The classes that a property gives away."""
     said = outcome.summary.rstrip(".").split("; ")
-    return [each.split(" gives ")[1].split()[0] for each in said if each.startswith(name)]
+    return [re.split(" gives? ", each)[1].split()[0] for each in said if name in each]
 
 
 MANY = tuple(range(60, 90))
@@ -78,3 +83,20 @@ def test_of_many_classes_the_first_are_named(outcome):
     found = outcome(**classes)
     assert "file format (JPEG) gives a, b, c, d, e and 1 more away" in found.summary
     assert "quantization" not in found.summary
+
+
+def test_what_the_same_images_carry_is_told_together(outcome):
+    classes = {name: ("jpg", MANY) for name in ("ant", "bee", "cow")}
+    found = outcome(
+        {"bee": {ExifTags.Base.Make: "Canon", ExifTags.Base.Model: "EOS 5D"}}, **classes
+    )
+    assert found.summary == "EXIF Make (Canon) and EXIF Model (EOS 5D) give bee away."
+    [detail] = {item.detail for item in found.items}
+    assert detail.startswith("EXIF Make Canon and EXIF Model EOS 5D: 30 of the 30 images")
+    assert len(found.items) == COUNT
+
+
+def test_images_of_one_class_without_what_the_others_have_are_told_so(outcome):
+    cameras = {name: {ExifTags.Base.Make: "Canon"} for name in ("ant", "cow")}
+    found = outcome(cameras, **{name: ("jpg", MANY) for name in ("ant", "bee", "cow")})
+    assert "EXIF Make (no value) gives bee away" in found.summary

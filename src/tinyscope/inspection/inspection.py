@@ -43,7 +43,7 @@ from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.wording import counted
 
 FORMAT = 1
-VERSION = 11  # raised with every change that can change a summary; voids what is kept
+VERSION = 12  # raised with every change that can change a summary; voids what is kept
 
 
 @dataclass(frozen=True)

@@ -47,18 +47,20 @@ def shortcut_check(
         numeric |= of_files
         categorical |= of_headers
     labels, names = train.labels, train.class_names
-    found = property_shortcuts(labels, names, numeric=numeric, categorical=categorical)
-    found = _each_once(found, images=len(labels))
-    found += shared_marks(train.images, labels, names)
-    found += odd_levels(train.images, labels, names)
+    of_properties = property_shortcuts(labels, names, numeric=numeric, categorical=categorical)
+    found = _each_once(of_properties, images=len(labels))
+    found += [[one] for one in shared_marks(train.images, labels, names)]
+    found += [[one] for one in odd_levels(train.images, labels, names)]
     items = []
-    for shortcut in found:
+    for together in found:
+        shortcut = together[0]
         rows = shortcut.rows
         if shortcut.classes:
             rows = rows[np.isin(labels[rows], [names.index(name) for name in shortcut.classes])]
+        carried = listed([f"{one.property} {one.value}" for one in together])
         items += [
             Item(
-                detail=f"{shortcut.property} {shortcut.value}: {shortcut.strength}",
+                detail=f"{carried}: {shortcut.strength}",
                 score=1.0,
                 place=Place("train", int(row)),
                 action="keep",
@@ -77,21 +79,30 @@ def shortcut_check(
         for one in strongest
     ]
     told = "; ".join(
-        f"{one.property} ({one.value}) gives "
-        f"{listed(one.classes, most=_TOLD) or 'the classes'} away"
-        for one in found
+        listed([f"{one.property} ({one.value})" for one in together])
+        + f" {'gives' if len(together) == 1 else 'give'} "
+        + f"{listed(together[0].classes, most=_TOLD) or 'the classes'} away"
+        for together in found
     )
     return Outcome(items=items, summary=told and f"{told}.", table=table)
 
 
-def _each_once(found: list[Shortcut], *, images: int) -> list[Shortcut]:
-    """Without what the JPEG tables say again: which images are of JPEG files and which are not."""
+def _each_once(found: list[Shortcut], *, images: int) -> list[list[Shortcut]]:
+    """Together what the same images carry, as a camera's make and model.
+
+    JPEG tables are left out where they only say again which images are of JPEG files and which are
+    not.
+    """
     told: set[bytes] = set()
     for one in found:
         if one.property == _FORMAT:
             others = np.setdiff1d(np.arange(images), one.rows)
             told |= {one.rows.tobytes(), others.tobytes()}
-    return [one for one in found if one.property != _QUANTIZATION or one.rows.tobytes() not in told]
+    together: dict[tuple[tuple[str, ...], bytes], list[Shortcut]] = {}
+    for one in found:
+        if one.property != _QUANTIZATION or one.rows.tobytes() not in told:
+            together.setdefault((one.classes, one.rows.tobytes()), []).append(one)
+    return list(together.values())
 
 
 def _of_files(

@@ -183,8 +183,10 @@ def world_of(images: int) -> Splits:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.6])
-@pytest.mark.parametrize("sizes", [(), (0.5, 0.75, 1.0)])
-def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share):
+@pytest.mark.parametrize(
+    ("sizes", "aware"), [((), 0.0), ((0.5, 0.75, 1.0), 0.0), ((0.5, 0.75, 1.0), 0.6)]
+)
+def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share, aware):
     """Real steps of the trainer, uneven batches and sizes that change within an epoch included."""
     recipe = Recipe(
         model="whitened-cnn",
@@ -192,6 +194,8 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share):
         optimizer="sgd",
         training_sizes=sizes,
         hardest_share=share,
+        sam_steps=aware,
+        sam_share=0.3,
         epochs=2,
         batch_size=16,
         precision="fp32",
@@ -203,6 +207,8 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share):
         made._proxy.learner._pass = made._proxy.learner._forward_and_backward
     # A recording is tried out, and would count twice.
     made._learner._pass = made._learner._forward_and_backward
+    made._learner._sharpness_aware._compute = made._learner._forward_and_backward
+    made._learner._sharpness_aware._ascent = made._learner._ascent
     made.network.train()
     total = 0
     for epoch in range(2):
@@ -220,6 +226,32 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share):
         epochs=2,
         proxy=small,
     )
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_statistics_of_averaged_weights_cost_what_torch_counts(share):
+    recipe = Recipe(
+        model="whitened-cnn",
+        widths=(8, 12),
+        optimizer="sgd",
+        hardest_share=share,
+        averaged_steps=0.5,
+        epochs=2,
+        batch_size=8,
+        precision="fp32",
+    )
+    made = Trainer(world_of(50), recipe)
+    small = None if made._proxy is None else made._proxy.learner.network
+    arguments = {"shape": (12, 12, 3), "images": 50, "steps_per_epoch": 7, "proxy": small}
+    with FlopCounterMode(display=False) as counter:
+        made._average.take_over(made._typical(2), precision="fp32")
+    plain = replace(recipe, averaged_steps=0.0)
+    extra = [
+        training_flop(made.network, recipe, **arguments, epochs=epochs)
+        - training_flop(made.network, plain, **arguments, epochs=epochs)
+        for epochs in (1, 2)
+    ]
+    assert extra == [0, counter.get_total_flops()]
 
 
 def test_muons_products_are_among_what_torch_counts_in_a_step():

@@ -134,7 +134,15 @@ def test_an_interrupted_training_restores_the_best_weights_of_before(world, tmp_
     assert_same_bits(resumed.network, whole.network)
 
 
-@pytest.mark.parametrize("changes", [{"depth": 2}, {"depth": 3}, {"hardest_share": 0.5}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"depth": 2},
+        {"depth": 3},
+        {"hardest_share": 0.5},
+        {"hardest_share": 0.5, "averaged_steps": 0.6, "sam_steps": 0.5, "sam_share": 0.5},
+    ],
+)
 @pytest.mark.parametrize("at", [(2, 3), (3, 6), (4, 1)])
 def test_the_fast_recipe_goes_on_after_an_interruption_with_the_same_bits(
     world, tmp_path, at, changes

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinyscope.plan.recipe import Recipe
-from tinyscope.training.schedules import rate_factor, size_share
+from tinyscope.training.schedules import is_averaged, is_sharpness_aware, rate_factor, size_share
 
 
 def factors(recipe: Recipe, *, steps_per_epoch: int) -> list[float]:
@@ -45,6 +45,24 @@ def test_warmup_rises_to_one_and_never_starts_at_zero():
     assert made[0] == pytest.approx(1 / 21)
     assert made[:20] == sorted(made[:20])
     assert made[20] == 1.0
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "one-cycle", "step"])
+def test_the_rate_falls_no_further_once_weights_are_averaged(schedule):
+    recipe = Recipe(schedule=schedule, warmup=0.3 * (schedule == "one-cycle"), epochs=30)
+    falling = factors(recipe, steps_per_epoch=2)
+    averaging = factors(recipe.changed({"averaged_steps": 0.2}), steps_per_epoch=2)
+    assert averaging == [*falling[:48], *[falling[48]] * 12]
+    assert falling[48] > falling[-1] or schedule == "step"
+
+
+def test_the_last_steps_are_aware_of_sharpness_and_averaged():
+    recipe = Recipe(epochs=5, sam_steps=0.3, averaged_steps=0.15)
+    for asked, first in ((is_sharpness_aware, 14), (is_averaged, 17)):
+        told = [asked(recipe, step, steps_per_epoch=4) for step in range(20)]
+        assert told == [False] * first + [True] * (20 - first)
+        assert not any(asked(Recipe(epochs=5), step, steps_per_epoch=4) for step in range(20))
+        assert asked(Recipe(epochs=5, sam_steps=1), 0, steps_per_epoch=4) == (first == 14)
 
 
 def test_one_cycle_equals_torchs_one_cycle():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinyscope.diagnosis.augmentation_evidence import used
-from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt, learnt, learnt_by_those_that_know
+from tinyscope.diagnosis.learning_curves import Learnt, learnt, learnt_by_those_that_know, settles
 from tinyscope.evaluation.intervals import Z95
 from tinyscope.runs.run import ALL_EPOCHS
 from tinyscope.wording import counted
@@ -143,7 +143,9 @@ def _as_changed(variation: Mapping[str, Any]) -> str:
     ways += ["at smaller sizes"] * bool(variation["recipe"]["training_sizes"])
     told = f" from images {' and '.join(ways)}" if ways else ""
     share = variation["recipe"]["hardest_share"]
-    return told + (f", the hardest {share:.0%} of each batch" if share < 1 else "")
+    told += f", the hardest {share:.0%} of each batch" if share < 1 else ""
+    aware = variation["recipe"]["sam_steps"] > 0
+    return told + (" and with weights moved to where the loss is higher" if aware else "")
 
 
 def _known_at_most(variation: Mapping[str, Any], seen: Learnt) -> float:
@@ -184,13 +186,13 @@ def _all_epochs(variation: Mapping[str, Any]) -> bool:
 def ended_early(variation: Mapping[str, Any], seen: Learnt) -> bool:
     """Whether more epochs are likely to help.
 
-    Under a schedule that ends near 0 the loss falls to the last epoch whatever is still to be
-    learnt. There, what tells is that training and validation are level in the end, and part of the
-    images is still unknown.
+    Where the rate ends near 0, or weights are averaged, the loss falls to the last epoch whatever
+    is still to be learnt. There, what tells is that training and validation are level in the end,
+    and part of the images is still unknown.
     """
     if not _could_go_on(variation, seen):
         return False
-    if variation["recipe"]["schedule"] in ENDS_LOW:
+    if settles(variation["recipe"]):
         return _level(variation, seen) is True and _known(variation, seen) < KNOWN
     falls = seen.fall is not None and seen.fall >= FALL
     return falls and seen.lowest_epoch > 0.75 * seen.epochs and not _rises(seen)
@@ -207,21 +209,23 @@ def _could_go_on(variation: Mapping[str, Any], seen: Learnt) -> bool:
 
 def _open_for_epochs(variation: Mapping[str, Any], seen: Learnt) -> bool:
     """Whether too few validation images leave open if more epochs would help."""
-    ends_low = variation["recipe"]["schedule"] in ENDS_LOW
     unsure = _level(variation, seen) is None and _known(variation, seen) < KNOWN
-    return ends_low and unsure and _could_go_on(variation, seen)
+    return settles(variation["recipe"]) and unsure and _could_go_on(variation, seen)
 
 
 def _too_few_epochs(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | None:
     if not ended_early(variation, seen):
         return None
-    schedule = variation["recipe"]["schedule"]
-    if schedule in ENDS_LOW:
+    recipe = variation["recipe"]
+    if settles(recipe):
+        end = f"Its learning rate ends near 0 (schedule “{recipe['schedule']}”)"
+        if recipe["averaged_steps"]:
+            end = "The weights of its last steps are averaged"
         told = (
-            f"Its learning rate ends near 0 (schedule “{schedule}”), so that its loss had to fall "
-            f"to the end; but after {_epochs(seen)} it knew {seen.train_accuracy:.1%} of "
-            f"the training images, counted while it learnt{_as_changed(variation)}, and "
-            f"{seen.val_accuracy:.1%} of the validation images: a longer schedule has room."
+            f"{end}, so that its loss had to fall to the end; but after {_epochs(seen)} it knew "
+            f"{seen.train_accuracy:.1%} of the training images, counted while it learnt"
+            f"{_as_changed(variation)}, and {seen.val_accuracy:.1%} of the validation images: a "
+            "longer schedule has room."
         )
     else:
         assert seen.fall is not None  # `ended_early` asks for it
@@ -257,7 +261,7 @@ def _too_small(variation: Mapping[str, Any], seen: Learnt) -> dict[str, Any] | N
 
 def _knows_little(variation: Mapping[str, Any], seen: Learnt) -> bool:
     """Whether much is still unknown of images in general, and the loss has come to rest."""
-    rests = variation["recipe"]["schedule"] in ENDS_LOW or not ended_early(variation, seen)
+    rests = settles(variation["recipe"]) or not ended_early(variation, seen)
     low = _known(variation, seen) < LOW and not _rises(seen)
     return low and rests and not _only_guesses(variation)
 

@@ -41,7 +41,7 @@ from tinyscope.diagnosis.answer_checks import on_all_of_cifar10
 from tinyscope.diagnosis.augmentation_evidence import harms, used
 from tinyscope.diagnosis.curve_checks import augments
 from tinyscope.diagnosis.fitted_recipes import borne, fast, fine_tuned, training_images
-from tinyscope.diagnosis.learning_curves import ENDS_LOW, Learnt
+from tinyscope.diagnosis.learning_curves import Learnt, settles
 from tinyscope.plan.recipe import FEW_STEPS
 from tinyscope.plan.recipe_book import MEASURED, WHITENED
 from tinyscope.runs.run import ALL_EPOCHS
@@ -294,7 +294,7 @@ class Ideas:
             return  # it would learn more by heart
         if not self.found[code]:
             gain = self.errors / 40
-        elif self.recipe["schedule"] in ENDS_LOW:
+        elif settles(self.recipe):
             gain = self.errors / 14
         else:
             brought = self.seen.second_half if self.seen is not None else None
@@ -302,7 +302,7 @@ class Ideas:
         yield self._idea(code, "Twice the epochs", {"epochs": 2 * epochs}, gain, cost=2.0)
 
     def _falling_rate(self) -> Iterator[Idea]:
-        if self.recipe["schedule"] in ENDS_LOW:
+        if settles(self.recipe):
             return
         changes: dict[str, Any] = {"schedule": "cosine"}
         if self.recipe["plateau_patience"] is not None:
@@ -325,7 +325,7 @@ class Ideas:
             if epochs and steps >= FEW_STEPS:
                 gain = self._of_gap(20)
                 yield self._idea("TS101", "Half the epochs", {"epochs": epochs}, gain, cost=0.5)
-        elif (gain := self._best_epochs_lead()) > 0:
+        elif not settles(self.recipe) and (gain := self._best_epochs_lead()) > 0:
             patience = max(3, self.recipe["epochs"] // 4)
             changes = {"early_stopping_patience": patience}
             cost = min(1.0, (seen.lowest_epoch + patience) / seen.epochs)

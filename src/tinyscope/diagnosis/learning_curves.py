@@ -16,6 +16,14 @@ ENDS_LOW = ("linear", "cosine", "one-cycle")
 _FEWEST = 4  # epochs, below which a curve has no shape
 
 
+def settles(recipe: Mapping[str, Any]) -> bool:
+    """Whether the loss falls to the end whatever is still to be learnt.
+
+    It does where the rate ends near 0, and where the last steps' weights are averaged.
+    """
+    return recipe["schedule"] in ENDS_LOW or recipe["averaged_steps"] > 0
+
+
 class Learnt(NamedTuple):
     """Means over the runs of one variation.
 

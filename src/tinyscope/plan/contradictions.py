@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tinyscope.plan.spelling import spelled
+from tinyscope.plan.spelling import NONE, spelled
 
 AUGMENTATIONS = ("horizontal_flip", "vertical_flip", "shift", "rotation", "zoom", "cutout")
 """Keys of random changes of training images; all are off where they are false or 0."""
@@ -50,6 +50,18 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
             'model = "transfer": the proxy, which begins without the backbone\'s knowledge, would '
             "call other images hard. Leave it at 1."
         )
+    if values["averaged_steps"] and values["early_stopping_patience"] is not None:
+        problems.append(
+            "averaged_steps ends with the mean of the last steps' weights, and "
+            "early_stopping_patience with those of the best epoch: set one of them to 0 or "
+            f'"{NONE}".'
+        )
+    for key in ("sam_steps", "averaged_steps"):
+        if values[key] and values["classifier"] != "dense":
+            problems.append(
+                f"{key} = {spelled(values[key])} belongs to steps, and classifier = "
+                f"{spelled(values['classifier'])} is fitted without any: leave it at 0."
+            )
     return problems + _transfer_faults(values)
 
 

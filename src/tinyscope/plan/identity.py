@@ -20,7 +20,8 @@ def identity(
     """Eight hexadecimal digits that name what a run will compute.
 
     The whole recipe is hashed, not its difference from the defaults: a default that changes later
-    never gives an old result a new meaning. So are the weights' names and shapes, for a network
+    never gives an old result a new meaning. Only keys that came later are left out where they
+    change nothing (`told_apart_by`). So are the weights' names and shapes, for a network
     that is built otherwise later under the same name; and the weights that training starts from,
     where it does not draw them itself.
 
@@ -37,7 +38,7 @@ def identity(
     if recipe.precision == "auto":
         raise InputError('precision = "auto" has to be resolved before a run is named.')
     content: dict[str, object] = {
-        "recipe": recipe.as_dict(),
+        "recipe": told_apart_by(recipe),
         "weights": {name: list(shape) for name, shape in weights.items()},
         "data": data_fingerprint,
         "seed": seed,
@@ -46,6 +47,23 @@ def identity(
         content["start"] = start
     content |= computed_otherwise(recipe)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+_SINCE = {"sam_steps": ("sam_radius", "sam_share"), "averaged_steps": ()}
+"""Keys that earlier versions did not have, each with those that say nothing where it is 0."""
+
+
+def told_apart_by(recipe: Recipe) -> dict[str, object]:
+    """The keys by which a recipe's runs and checkpoints are told from those of others.
+
+    Without what earlier versions did not know and this recipe does not use: their runs are its own.
+    """
+    keys: dict[str, object] = recipe.as_dict()
+    for key, others in _SINCE.items():
+        if not keys[key]:
+            for silent in (key, *others):
+                del keys[silent]
+    return keys
 
 
 def computed_otherwise(recipe: Recipe) -> dict[str, str]:

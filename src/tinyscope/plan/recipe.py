@@ -155,6 +155,16 @@ class Recipe:
     """Epochs without a lower validation loss before training ends with the best epoch's weights."""
     label_smoothing: float = _number(0.0, at_least=0, at_most=0.99)
     """Share of the target that is spread over all classes."""
+    sam_steps: float = _number(0.0, at_least=0, at_most=1)
+    """Share of all steps, the last ones, that take their gradients where the loss is higher than at
+    the weights themselves (sharpness-aware minimization). 0: none."""
+    sam_radius: float = _number(0.05, above=0)
+    """How far from the weights that is: the norm of the difference, over all hidden kernels."""
+    sam_share: float = _number(1.0, above=0, at_most=1)
+    """Share of what a step learns from that tells in which direction the loss is higher."""
+    averaged_steps: float = _number(0.0, at_least=0, below=1)
+    """Share of all steps, the last ones, in which the rate falls no further, and whose weights are
+    averaged in the end (stochastic weight averaging). 0: the last weights are taken."""
     class_weights: Literal["equal", "balanced"] = "equal"
     """ "balanced" weighs an image's loss by N / (K x the images of its class)."""
     test_views: Literal["one", "mirrored", "mirrored-and-moved"] = "one"
@@ -182,6 +192,10 @@ class Recipe:
     def learnt_from(self, images: int) -> int:
         """How many of so many images of a step the network learns from."""
         return min(images, max(2, round(images * self.hardest_share)))
+
+    def ascent_from(self, images: int) -> int:
+        """How many of so many images that are learnt from tell where the loss is higher."""
+        return min(images, max(2, round(images * self.sam_share)))
 
     def changed(self, changes: Mapping[str, Any]) -> "Recipe":
         """This recipe with some fields replaced.

@@ -14,7 +14,8 @@ from tinyscope.plan.recipe import Recipe
 from tinyscope.training import muon
 from tinyscope.training.optimizers import build_optimizer
 from tinyscope.training.proxy import learns, proxy_recipe, seen_share
-from tinyscope.training.schedules import size_share
+from tinyscope.training.schedules import is_sharpness_aware, size_share
+from tinyscope.training.weight_average import STATISTICS_BATCHES, has_statistics
 
 
 class ImageFlop(NamedTuple):
@@ -41,11 +42,12 @@ def training_flop(
     Counted are convolutions and dense layers, forward and backward, at the size at which each step
     sees its images (`schedules.size_share`), the products that bring images to that size, and
     Muon's orthogonalisation in every step; a proxy's likewise, and its forward pass for every image
-    that it judges. Not counted is what takes a few operations a value: norms, activations, pooling,
-    dropout, biases, the loss, augmentation, normalization and the sums of the optimizers; nor the
-    covariance of patches that whitening filters are taken from (once, 0.6 GFLOP for images of
-    32x32); nor whitening's way into a kernel that it is folded into (each step, under a MFLOP); nor
-    any evaluation.
+    that it judges; the second pass of steps that are aware of sharpness; and the passes by which
+    norms get statistics of averaged weights. Not counted is what takes a few operations a value:
+    norms, activations, pooling, dropout, biases, the loss, augmentation, normalization and the sums
+    of the optimizers; nor the covariance of patches that whitening filters are taken from (once,
+    0.6 GFLOP for images of 32x32); nor whitening's way into a kernel that it is folded into (each
+    step, under a MFLOP); nor any evaluation.
 
     Args:
         network: see `image_flop`.
@@ -65,9 +67,17 @@ def training_flop(
     shares = [size_share(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
     flop = len(steps) * _turning(recipe, network)
     flop += _layers(network, shape, shares, learnt_from, backward=True)
+    aware = [is_sharpness_aware(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
+    ascents = [recipe.ascent_from(n) * here for n, here in zip(learnt_from, aware, strict=True)]
+    flop += _layers(network, shape, shares, ascents, backward=True, shrinking=False)
+    ends = recipe.averaged_steps and epochs == recipe.epochs and has_statistics(network)
+    typical = batches[:STATISTICS_BATCHES] if ends else []
+    whole, seen = [1.0] * len(typical), [recipe.proxy_size] * len(typical)
+    flop += _layers(network, shape, whole, map(recipe.learnt_from, typical), backward=False)
     if proxy is not None:
         shares = [seen_share(recipe, step, steps_per_epoch=steps_per_epoch) for step in steps]
         flop += _layers(proxy, shape, shares, batches, backward=False)
+        flop += _layers(proxy, shape, seen, typical, backward=False)
         taught = [count * learns(step) for step, count in enumerate(learnt_from)]
         flop += _layers(proxy, shape, shares, taught, backward=True)
         flop += sum(map(learns, steps)) * _turning(proxy_recipe(recipe), proxy)
@@ -81,8 +91,12 @@ def _layers(
     images: Iterable[int],
     *,
     backward: bool,
+    shrinking: bool = True,
 ) -> int:
-    """FLOP of a network's layers over all steps, each with a share of the side and a batch."""
+    """FLOP of a network's layers over all steps, each with a share of the side and a batch.
+
+    Shrinking is that of the images to their share, where they are not shrunk already.
+    """
     seen: Counter[float] = Counter()
     for share, batch in zip(shares, images, strict=True):
         seen[share] += batch
@@ -90,7 +104,7 @@ def _layers(
     for share, count in seen.items():
         once = image_flop(network, shape=shape, share=share)
         flop += count * (once.forward + backward * once.backward)
-        if share < 1:
+        if shrinking and share < 1:
             flop += count * shrinking_flop(shape, share)
     return flop
 

@@ -10,8 +10,9 @@ from tinyscope.evaluation.predict import forward
 from tinyscope.plan.recipe import Recipe
 from tinyscope.training.checkpoint import optimizer_state, restore_optimizer
 from tinyscope.training.cuda_graph import CudaGraphPass, Pass
-from tinyscope.training.optimizers import build_optimizer, check_backbone
+from tinyscope.training.optimizers import build_optimizer, check_backbone, hidden_kernels
 from tinyscope.training.replayed_pass import ReplayedPass
+from tinyscope.training.sharpness import SharpnessAwarePass, statistics_kept
 
 
 class Learner:
@@ -35,16 +36,19 @@ class Learner:
         self._recipe = recipe
         self._class_weights = class_weights
         self._optimizer = build_optimizer(recipe, network)
-        self._pass: Pass = self._forward_and_backward
-        parameters = list(network.parameters())
-        device = parameters[0].device
-        if device.type == "cuda":
-            self._pass = CudaGraphPass(self._forward_and_backward, parameters)
-        elif device.type == "cpu":
-            self._pass = ReplayedPass(self._forward_and_backward, parameters)
+        self._pass = _pass(self._forward_and_backward, network)
+        self._sharpness_aware = SharpnessAwarePass(
+            self._pass, _pass(self._ascent, network), hidden_kernels(network), recipe
+        )
 
     def step(
-        self, pixels: Tensor, labels: Tensor, *, rate: float, share: float
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        *,
+        rate: float,
+        share: float,
+        sharpness_aware: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """One step of the optimizer.
 
@@ -53,16 +57,23 @@ class Learner:
             labels: int64 (n,), on the device.
             rate: the schedule's factor of the learning rates.
             share: of either side of the images at which the network sees them.
+            sharpness_aware: whether gradients are those of a place near by (`SharpnessAwarePass`).
 
         Returns:
-            The batch's mean loss, and how many of its images were right, before the step.
+            The batch's mean loss, and how many of its images were right, before the step; where it
+            is aware of sharpness, at the place that gradients are taken at.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate
         self._optimizer.zero_grad()
-        loss, right = self._pass(shrunk(pixels, share), labels)
+        compute = self._sharpness_aware if sharpness_aware else self._pass
+        loss, right = compute(shrunk(pixels, share), labels)
         self._optimizer.step()
         return loss, right
+
+    def _ascent(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with statistics_kept(self.network):
+            return self._forward_and_backward(pixels, labels)
 
     def _forward_and_backward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Leaves the gradients of a batch in the parameters; answers what `step` does."""
@@ -90,3 +101,12 @@ class Learner:
         """Puts back what `state` took."""
         self.network.load_state_dict(network)
         restore_optimizer(self._optimizer, optimizer, values)
+
+
+def _pass(compute: Pass, network: nn.Module) -> Pass:
+    """A pass as its device computes it fastest."""
+    parameters = list(network.parameters())
+    device = parameters[0].device.type
+    if device == "cuda":
+        return CudaGraphPass(compute, parameters)
+    return ReplayedPass(compute, parameters) if device == "cpu" else compute

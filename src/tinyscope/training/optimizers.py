@@ -49,11 +49,23 @@ def check_backbone(recipe: Recipe, network: nn.Module) -> None:
                 )
 
 
+def hidden_kernels(network: nn.Module) -> list[nn.Parameter]:
+    """The trainable kernels of a network but for that of its last dense layer."""
+    head = {layer.weight for layer in _last(network)}
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [each for each in trainable if each.dim() > 1 and each not in head]
+
+
+def _last(network: nn.Module) -> list[nn.Linear]:
+    """The last dense layer, if there is one."""
+    return [each for each in network.modules() if isinstance(each, nn.Linear)][-1:]
+
+
 def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    last = [each for each in network.modules() if isinstance(each, nn.Linear)][-1:]
+    last = _last(network)
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     head = [each for each in trainable if any(each is layer.weight for layer in last)]
-    kernels = [each for each in trainable if each.dim() > 1 and each not in set(head)]
+    kernels = hidden_kernels(network)
     offsets = [each for each in trainable if each.dim() <= 1]
     head_rate, offset_rate = recipe.head_learning_rate, recipe.offset_learning_rate
     if last and not isinstance(last[0], MeanLinear):

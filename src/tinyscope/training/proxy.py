@@ -83,14 +83,24 @@ class Proxy:
             `Recipe.learnt_from(n)` of the images and their labels, in their order.
         """
         share = seen_share(self._recipe, number, steps_per_epoch=self._steps_per_epoch)
-        (losses,) = self._losses(shrunk(pixels, share), labels)
-        self._sound &= losses.isfinite().all()
-        chosen = losses.topk(self._recipe.learnt_from(len(labels))).indices.sort().values
-        pixels, labels = pixels[chosen], labels[chosen]
+        pixels, labels = self.chosen(pixels, labels, share)
         if learns(number):
             rate = rate_factor(self._own, number, steps_per_epoch=self._steps_per_epoch)
             self.learner.step(pixels, labels, rate=rate, share=share)
         return pixels, labels
+
+    def chosen(self, pixels: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """What `hardest` gives, by images seen at a share of their side; the proxy learns nothing.
+
+        Args:
+            pixels: see `hardest`.
+            labels: see `hardest`.
+            share: of either side.
+        """
+        (losses,) = self._losses(shrunk(pixels, share), labels)
+        self._sound &= losses.isfinite().all()
+        chosen = losses.topk(self._recipe.learnt_from(len(labels))).indices.sort().values
+        return pixels[chosen], labels[chosen]
 
     def _computed(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():

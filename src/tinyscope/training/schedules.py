@@ -19,12 +19,15 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
         cosine to 0 (Loshchilov and Hutter, arXiv 1608.03983, equation 5, one cycle). one-cycle:
         half a cosine from 1/25 up to 1 over the warmup, then half a cosine down to 1/250,000 (Smith
         and Topin, arXiv 1708.07120, with the shape of torch's OneCycleLR; momentum stays as it is).
+        Where weights are averaged, the factor stays what it was when that began.
     """
+    total = recipe.epochs * steps_per_epoch
+    if recipe.averaged_steps:
+        step = min(step, _begin(recipe.averaged_steps, total))
     if recipe.schedule == "constant":
         return 1.0
     if recipe.schedule == "step":
         return recipe.step_factor ** (step // (recipe.step_epochs * steps_per_epoch))
-    total = recipe.epochs * steps_per_epoch
     if recipe.schedule in ("linear", "cosine"):
         rise = recipe.warmup * total
         if step < rise:
@@ -49,6 +52,21 @@ def size_share(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
         return 1.0
     stages = len(recipe.training_sizes)
     return recipe.training_sizes[step * stages // (recipe.epochs * steps_per_epoch)]
+
+
+def is_averaged(recipe: Recipe, step: int, *, steps_per_epoch: int) -> bool:
+    """Whether the weights after a step are among those that are averaged; see `rate_factor`."""
+    return step >= _begin(recipe.averaged_steps, recipe.epochs * steps_per_epoch)
+
+
+def is_sharpness_aware(recipe: Recipe, step: int, *, steps_per_epoch: int) -> bool:
+    """Whether a step takes its gradients where the loss is higher; see `rate_factor`."""
+    return step >= _begin(recipe.sam_steps, recipe.epochs * steps_per_epoch)
+
+
+def _begin(share: float, total: int) -> int:
+    """The first of the last `share` of `total` steps."""
+    return total - round(share * total)
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from tinyscope.errors import InputError, StorageError
 from tinyscope.evaluation.predict import forward, predict_logits
 from tinyscope.files import path_of
 from tinyscope.models.generator import borrowed_generator
-from tinyscope.plan.identity import computed_otherwise
+from tinyscope.plan.identity import computed_otherwise, told_apart_by
 from tinyscope.plan.recipe import Recipe
 from tinyscope.runs.run import ALL_EPOCHS, DIVERGED, EARLY_STOPPING, Stopped
 from tinyscope.training import machine
@@ -33,8 +33,15 @@ from tinyscope.training.learner import Learner
 from tinyscope.training.material import Begin, Material, images_of
 from tinyscope.training.patience import ValidationWatch
 from tinyscope.training.proxy import Proxy, proxy_recipe
-from tinyscope.training.schedules import rate_factor, size_share
+from tinyscope.training.schedules import (
+    is_averaged,
+    is_sharpness_aware,
+    rate_factor,
+    size_share,
+)
+from tinyscope.training.seeding import derived
 from tinyscope.training.stopwatch import Stopwatch
+from tinyscope.training.weight_average import STATISTICS_BATCHES, WeightAverage
 
 Row = dict[str, Any]
 """An epoch, by `runs.run.HISTORY_COLUMNS`."""
@@ -126,7 +133,7 @@ class Trainer:
         self._shape = material.shape
         self.steps_per_epoch = self._images.steps(recipe.batch_size)
 
-        torch.manual_seed(_derived(seed, 0, "weights"))
+        torch.manual_seed(derived(seed, 0, "weights"))
         self._preparation = Stopwatch(self.device)
         with self._preparation.clock("training"):
             network, mean = material.begin(recipe)
@@ -140,7 +147,7 @@ class Trainer:
         self._proxy: Proxy | None = None
         if recipe.hardest_share < 1:
             assert material.proxy is not None  # `plan.contradictions` refuses it for features
-            torch.manual_seed(_derived(seed, 0, "proxy"))
+            torch.manual_seed(derived(seed, 0, "proxy"))
             with self._preparation.clock("training"):
                 small, _ = _proxy_network(material.proxy, recipe)
             self._proxy = Proxy(
@@ -152,6 +159,7 @@ class Trainer:
         self._augmentation = Augmentation(
             **{key: getattr(recipe, key) for key in Augmentation.__dataclass_fields__}
         )
+        self._average = WeightAverage(self.network) if recipe.averaged_steps else None
         self._watch = ValidationWatch(recipe)
         self._history: list[Row] = []
         self._best = deepcopy(self.network.state_dict())
@@ -214,13 +222,22 @@ class Trainer:
         if self._proxy is not None:
             pixels, labels = self._proxy.hardest(pixels, labels, number)
         rate = self._rate_factor(number)
-        share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
-        return self._learner.step(pixels, labels, rate=rate, share=share)
+        recipe, per_epoch = self.recipe, self.steps_per_epoch
+        answer = self._learner.step(
+            pixels,
+            labels,
+            rate=rate,
+            share=size_share(recipe, number, steps_per_epoch=per_epoch),
+            sharpness_aware=is_sharpness_aware(recipe, number, steps_per_epoch=per_epoch),
+        )
+        if self._average and is_averaged(recipe, number, steps_per_epoch=per_epoch):
+            self._average.after_step()
+        return answer
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, the same whenever they are asked for."""
-        generator = torch.Generator().manual_seed(_derived(self.seed, epoch, "images"))
-        torch.manual_seed(_derived(self.seed, epoch, "dropout"))
+        generator = torch.Generator().manual_seed(derived(self.seed, epoch, "images"))
+        torch.manual_seed(derived(self.seed, epoch, "dropout"))
         return self._images.shuffled(
             self.recipe.batch_size,
             augmentation=self._augmentation,
@@ -229,9 +246,17 @@ class Trainer:
             mirrored=self._mirrored(epoch) if self.recipe.alternating_flip else None,
         )
 
+    def _typical(self, epoch: int) -> Iterator[Tensor]:
+        """Pixels of batches as the last ones that were learnt from, drawn anew."""
+        for pixels, labels in islice(self.batches(epoch + 1), STATISTICS_BATCHES):
+            if self._proxy is None:
+                yield pixels
+            else:
+                yield self._proxy.chosen(pixels, labels, self.recipe.proxy_size)[0]
+
     def _mirrored(self, epoch: int) -> Tensor:
         """Which images are mirrored: drawn once, then turned about from epoch to epoch."""
-        generator = torch.Generator().manual_seed(_derived(self.seed, 0, "mirrored"))
+        generator = torch.Generator().manual_seed(derived(self.seed, 0, "mirrored"))
         first = torch.randint(0, 2, (len(self._images),), generator=generator, dtype=torch.bool)
         return first if epoch % 2 else ~first
 
@@ -252,6 +277,8 @@ class Trainer:
                 correct += right
                 learnt += learnt_from
                 on_step(number + 1, self.steps_per_epoch)
+            if self._average and epoch == self.recipe.epochs:
+                self._average.take_over(self._typical(epoch), precision=self.recipe.precision)
         seconds = watch.seconds["training"]
         count = len(self._images)
         row: Row = {
@@ -302,6 +329,8 @@ class Trainer:
 
     def _write(self, path: Path) -> None:
         tensors, values = {"best": self._best}, {}
+        if self._average:
+            tensors["average"] = self._average.state()
         for name, learner in self._learners().items():
             network, optimizer, numbers = learner.state()
             tensors |= {name: network, f"{name}'s optimizer": optimizer}
@@ -328,6 +357,8 @@ class Trainer:
             optimizer = tensors.get(f"{name}'s optimizer", {})
             learner.restore(tensors[name], optimizer, state["optimizers"][name])
         self._best = {name: each.to(self.device) for name, each in tensors["best"].items()}
+        if self._average:
+            self._average.restore(tensors["average"])
         self._watch.restore(state["watch"])
         self._history = state["history"]
 
@@ -335,7 +366,7 @@ class Trainer:
     def _asked(self) -> dict[str, Any]:
         """What a training is told by; of material it is for the caller to keep them apart."""
         parts = () if self._splits is None else (self._splits.train, self._splits.validation)
-        recipe = json.dumps(self.recipe.as_dict(), sort_keys=True)
+        recipe = json.dumps(told_apart_by(self.recipe), sort_keys=True)
         data = [None if part is None else part.fingerprint for part in parts]
         version = computed_otherwise(self.recipe)
         return {"recipe": recipe, "seed": self.seed, "data": data, "version": version}
@@ -365,9 +396,3 @@ def _proxy_network(begin: Begin, recipe: Recipe) -> tuple[nn.Module, Tensor]:
             f"hardest_share = {recipe.hardest_share:g} trains a small network beside the model, to "
             f"choose images by, which does not fit: {error} Without it: hardest_share = 1."
         ) from None
-
-
-def _derived(seed: int, epoch: int, purpose: str) -> int:
-    """A seed of its own for each purpose and epoch, so that no generator's state has to be kept."""
-    entropy = (seed, epoch, *purpose.encode())
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -74,6 +74,21 @@ def test_a_step_is_that_of_the_papers_equations(network, batch, share):
         assert torch.allclose(ours, was - 0.1 * gradient, atol=1e-6)
 
 
+def test_a_network_of_one_layer_moves_that_one(batch):
+    features, labels = batch
+    torch.manual_seed(0)
+    network = nn.Linear(6, 3)
+    before = network.weight.detach().clone()
+    uphill, _ = gradients(network, features, labels)
+    with torch.no_grad():
+        network.weight += 0.3 * uphill / uphill.norm()
+    there, _ = gradients(network, features, labels)
+    network.load_state_dict({"weight": before, "bias": network.bias.detach()})
+    learner = Learner(network, RECIPE)
+    learner.step(features, labels, rate=1.0, share=1.0, sharpness_aware=True)
+    assert torch.allclose(network.weight, before - 0.1 * there, atol=1e-6)
+
+
 def test_without_a_step_the_weights_come_back_bit_for_bit(network, batch):
     before = deepcopy(network)
     learner = Learner(network.train(), RECIPE)

@@ -37,8 +37,9 @@ class Learner:
         self._class_weights = class_weights
         self._optimizer = build_optimizer(recipe, network)
         self._pass = _pass(self._forward_and_backward, network)
+        kernels = [each for each in network.parameters() if each.requires_grad and each.dim() > 1]
         self._sharpness_aware = SharpnessAwarePass(
-            self._pass, _pass(self._ascent, network), hidden_kernels(network), recipe
+            self._pass, _pass(self._ascent, network), hidden_kernels(network) or kernels, recipe
         )
 
     def step(

@@ -18,14 +18,14 @@ class SharpnessAwarePass:
     Weights whose surroundings have a low loss too know more of new images. Foret et al. 2021,
     "Sharpness-Aware Minimization for Efficiently Improving Generalization" (arXiv 2010.01412,
     equation 2): the place lies in the direction of the gradient, at the distance of a radius.
-    Differs: the direction may come from some of the batch's images, which is cheaper; only hidden
-    kernels are moved, for it is they whose length means nothing.
+    Differs: the direction may come from some of the batch's images, which is cheaper; offsets of
+    convolutions and norms stay where they are.
 
     Args:
         compute: the pass at the weights as they are.
         ascent: the pass that tells the direction; it should leave running statistics alone
             (`statistics_kept`).
-        kernels: that are moved.
+        kernels: that are moved, at least one.
         recipe: its sam_radius and sam_share are read.
     """
 
@@ -41,14 +41,15 @@ class SharpnessAwarePass:
         some = self._recipe.ascent_from(len(labels))
         self._ascent(batch[:some], labels[:some])
         with torch.no_grad():
-            before = [each.clone() for each in self._kernels]
-            gradients = [each.grad for each in self._kernels if each.grad is not None]
+            moved = [each for each in self._kernels if each.grad is not None]
+            gradients = [each.grad for each in moved if each.grad is not None]
             norm = torch.stack(torch._foreach_norm(gradients)).norm()
             far = self._recipe.sam_radius / norm.clamp_min(_TINY)
-            torch._foreach_add_(self._kernels, list(torch._foreach_mul(gradients, far)))
+            before = [each.clone() for each in moved]
+            torch._foreach_add_(moved, list(torch._foreach_mul(gradients, far)))
         answers = self._compute(batch, labels)
         with torch.no_grad():
-            torch._foreach_copy_(self._kernels, before)
+            torch._foreach_copy_(moved, before)
         return answers
 
 

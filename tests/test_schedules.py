@@ -65,6 +65,12 @@ def test_the_last_steps_are_aware_of_sharpness_and_averaged():
         assert asked(Recipe(epochs=5, sam_steps=1), 0, steps_per_epoch=4) == (first == 14)
 
 
+def test_of_few_steps_the_last_one_counts_whatever_the_share():
+    """The mean of no weights at all would be those of the beginning."""
+    recipe = Recipe(epochs=1, averaged_steps=0.1)
+    assert [is_averaged(recipe, step, steps_per_epoch=3) for step in range(3)] == [0, 0, 1]
+
+
 def test_one_cycle_equals_torchs_one_cycle():
     recipe = Recipe(schedule="one-cycle", warmup=0.3, epochs=4)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)

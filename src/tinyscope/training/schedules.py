@@ -65,8 +65,8 @@ def is_sharpness_aware(recipe: Recipe, step: int, *, steps_per_epoch: int) -> bo
 
 
 def _begin(share: float, total: int) -> int:
-    """The first of the last `share` of `total` steps."""
-    return total - round(share * total)
+    """The first of the last `share` of `total` steps, one step at least; `total` where it is 0."""
+    return total - max(1, round(share * total)) if share else total
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -455,8 +455,8 @@ def test_every_number_is_refused_just_outside_its_range(key: str) -> None:
         (
             {"averaged_steps": 0.2, "early_stopping_patience": 3},
             "averaged_steps ends with the mean of the last steps' weights, and "
-            "early_stopping_patience with those of the best epoch: set one of them to 0 or "
-            '"none".',
+            "early_stopping_patience with those of the best epoch: set averaged_steps = 0, or "
+            'early_stopping_patience = "none".',
         ),
         *(
             (

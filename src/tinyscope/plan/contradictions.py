@@ -53,8 +53,8 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
     if values["averaged_steps"] and values["early_stopping_patience"] is not None:
         problems.append(
             "averaged_steps ends with the mean of the last steps' weights, and "
-            "early_stopping_patience with those of the best epoch: set one of them to 0 or "
-            f'"{NONE}".'
+            "early_stopping_patience with those of the best epoch: set averaged_steps = 0, or "
+            f"early_stopping_patience = {spelled(NONE)}."
         )
     for key in ("sam_steps", "averaged_steps"):
         if values[key] and values["classifier"] != "dense":

@@ -83,7 +83,7 @@ def test_a_report_tells_accuracy_with_and_without_leaked_test_images(looked_at):
     assert limit.startswith(
         "3 of 16 test images have copies among the training images, so the test accuracy can be "
         f"too high. Without them it is {percent(leaks['accuracy_without'], 2)} for “base” (with "
-        f"them {percent(base['accuracy'], 2)}), "
+        f"them {percent(base['accuracy'], 2)}) and "
     )
     assert limit.endswith("%), means over seeds.")
 

@@ -162,7 +162,7 @@ def test_trainings_of_too_few_steps_are_named_with_their_steps(tmp_path):
         study = make_study(overrides={"epochs": epochs})
         text = " ".join(summary_of(tmp_path / str(epochs), study=study)["limits"])
         assert (
-            "“base” (149 steps), “smooth” (149 steps), “resnet” (149 steps) say" in text
+            "“base” (149 steps), “smooth” (149 steps) and “resnet” (149 steps) say" in text
         ) is told
         assert ("hardly begun" in text) is told
 

@@ -47,7 +47,7 @@ def test_the_answer_and_the_limits_name_the_classes_that_were_not_tested(tmp_pat
     ) in section_of(html, "answer")
     told = [one for one in found["limits"] if "no test images" in one]
     assert told == [
-        "2 of 7 classes have no test images (“cow”, “elk”): no figure here tells how well such "
+        "2 of 7 classes have no test images (“cow” and “elk”): no figure here tells how well such "
         "images are recognised."
     ]
     rare = next(one for one in found["limits"] if "fewer than 30 test images" in one)

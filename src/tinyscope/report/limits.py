@@ -6,6 +6,7 @@ from typing import Any
 from tinyscope.data.families import named_as_cifar100
 from tinyscope.plan.recipe import FEW_STEPS, Recipe
 from tinyscope.runs.run import DIVERGED
+from tinyscope.wording import listed
 
 FEW = 30  # test images of a class below which its figures say little
 
@@ -58,12 +59,10 @@ def limits(
     test = next(part for part in data["splits"] if part["split"] == "test")
     counts = dict(zip(data["class_names"], test["counts"], strict=True))
     if untested := [name for name, n in counts.items() if n == 0]:
-        told = [f"“{name}”" for name in untested[:_TOLD_CLASSES]]
-        more = len(untested) - len(told)
-        listed = ", ".join(told) + (f" and {more} more" if more else "")
+        told = listed([f"“{name}”" for name in untested], most=_TOLD_CLASSES)
         noun = "classes has" if len(untested) == 1 else "classes have"
         found.append(
-            f"{len(untested)} of {classes} {noun} no test images ({listed}): no figure here tells "
+            f"{len(untested)} of {classes} {noun} no test images ({told}): no figure here tells "
             "how well such images are recognised."
         )
     rare = [name for name, n in counts.items() if 0 < n < FEW]
@@ -93,7 +92,7 @@ def limits(
     again = [f"“{one['name']}”" for one in variations if one["recipe"]["refit"]]
     if again and study["validation"]:
         found.append(
-            f"After the choice, {', '.join(again)} learnt from the validation images too: "
+            f"After the choice, {listed(again)} learnt from the validation images too: "
             "validation figures are those of the models before, test figures those of the models "
             "that ship."
         )
@@ -107,7 +106,7 @@ def limits(
     if short:
         found.append(
             f"A training has hardly begun after fewer than {FEW_STEPS} steps of the optimizer: the "
-            f"figures of {', '.join(short)} say little. More epochs or smaller batches help."
+            f"figures of {listed(short)} say little. More epochs or smaller batches help."
         )
     if any(variation["published"] is not None for variation in variations):
         found.append(
@@ -133,7 +132,7 @@ def _on_divergence(variations: list[dict[str, Any]], *, validated: bool) -> list
         if names:
             runs = "1 run" if len(names) == 1 else f"{len(names)} runs"
             sentences.append(
-                f"The loss of {runs} of {', '.join(sorted(set(names)))} grew without bound: the "
+                f"The loss of {runs} of {listed(sorted(set(names)))} grew without bound: the "
                 f"figures are {figures}, and say nothing of a lower learning rate."
             )
     return sentences
@@ -147,7 +146,7 @@ def _on_known_images(class_names: list[str], variations: list[dict[str, Any]]) -
     if not names or not named_as_cifar100(class_names):
         return []
     return [
-        f"The backbone of {', '.join(names)} was trained on CIFAR-100's training images, and these "
+        f"The backbone of {listed(names)} was trained on CIFAR-100's training images, and these "
         "classes are named as CIFAR-100's: where validation images are among those, their figures "
         "are too high and were no basis for a choice."
     ]
@@ -187,5 +186,5 @@ def _on_leaks(
     rest += "; the others are in the table of models" if len(variations) > _TOLD else ""
     return [
         f"{images:,} of {all_images:,} test images {has} among the training images, so the test "
-        f"accuracy can be too high. Without them it is {', '.join(told)}{rest}."
+        f"accuracy can be too high. Without them it is {listed(told)}{rest}."
     ]

@@ -197,7 +197,7 @@ LONG = "x" * 300
         (
             ["run", "demo", "--set", "epoch=3"],
             'Unknown recipe key "epoch". Did you mean "epochs"? Run "tinyscope list recipes" to '
-            "see all 54.",
+            "see all 58.",
         ),
         (
             ["run", "demo", "--set", "model=resnet-2"],

@@ -10,7 +10,7 @@ from tinyscope.plan.study import Study
 from tinyscope.sweep import estimates
 from tinyscope.sweep.beginnings import beginning
 from tinyscope.sweep.estimates import Timing, fit_to_budget
-from tinyscope.training.schedules import size_share
+from tinyscope.training.schedules import is_sharpness_aware, size_share
 from tinyscope.training.trainer import Trainer
 
 STUDY = Study(name="s", variations={"a": {}, "b": {}}, seeds=(0, 1, 2))
@@ -199,7 +199,10 @@ def simulated(monkeypatch):
         numbers.append(number)
         share = size_share(self.recipe, number, steps_per_epoch=self.steps_per_epoch)
         # The first step at a size takes longer, as it does where kernels are prepared.
-        now[0] += SECONDS_AT[share] * (1 if len(numbers) % 2 == 0 else 100)
+        taken = SECONDS_AT[share] * (1 if len(numbers) % 2 == 0 else 100)
+        if is_sharpness_aware(self.recipe, number, steps_per_epoch=self.steps_per_epoch):
+            taken *= 1 + self.recipe.sam_share
+        now[0] += taken
         return np.float64(0), None
 
     monkeypatch.setattr(Trainer, "step", step)
@@ -219,6 +222,17 @@ def test_each_size_of_a_training_is_timed_for_its_part_of_the_steps(world, simul
     assert made.seconds(GROWING) == pytest.approx(6 * (8 * 3 + 4) + 8)
     total = 6 * 8
     assert [number * 3 // total for number in simulated] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("sizes", [(0.5, 0.75, 1.0), ()])
+@pytest.mark.parametrize(("aware", "steps"), [(0.125, 6), (0.5, 24), (1.0, 48)])
+def test_steps_that_are_aware_of_sharpness_take_their_time(world, simulated, sizes, aware, steps):
+    plain = replace(GROWING, training_sizes=sizes)
+    recipes = {"plain": plain, "aware": replace(plain, sam_steps=aware, sam_share=0.25)}
+    once, more = time_recipes(world, recipes).values()
+    each = [SECONDS_AT[sizes[number * 3 // 48] if sizes else 1.0] for number in range(48)]
+    assert more.epoch_seconds - once.epoch_seconds == pytest.approx(0.25 * sum(each[-steps:]) / 6)
+    assert more.answer_seconds == pytest.approx(once.answer_seconds)
 
 
 @pytest.mark.parametrize(("views", "looks"), [("mirrored", 3), ("mirrored-and-moved", 7)])

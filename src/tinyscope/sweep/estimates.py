@@ -18,6 +18,7 @@ from tinyscope.sweep.frozen import FrozenBackbone
 from tinyscope.training import machine
 from tinyscope.training.allocator import freed_memory_kept
 from tinyscope.training.material import images_of
+from tinyscope.training.schedules import is_sharpness_aware, size_share
 from tinyscope.training.trainer import Trainer
 
 _TIMED_SECONDS = 1.0
@@ -113,20 +114,27 @@ def _time(start: Beginning) -> Timing:
         trainer = Trainer(
             images_of(data, machine.device(), begin=lambda recipe: start.network()), recipe
         )
-        stages = max(1, len(recipe.training_sizes))
-        total = recipe.epochs * trainer.steps_per_epoch
-        # A step's time depends on the size that its stage of the training brings images to.
-        first = [min(-(-stage * total // stages), total - 1) for stage in range(stages)]
-        seconds = [_time_step(trainer, number, _TIMED_SECONDS / stages) for number in first]
-    step = sum(seconds) / stages
+        per_epoch = trainer.steps_per_epoch
+        # A step's time depends on the size that it sees images at, and on a second pass.
+        kinds: dict[tuple[float, bool], list[int]] = {}
+        for number in range(recipe.epochs * per_epoch):
+            share = size_share(recipe, number, steps_per_epoch=per_epoch)
+            aware = is_sharpness_aware(recipe, number, steps_per_epoch=per_epoch)
+            kinds.setdefault((share, aware), []).append(number)
+        seconds = {
+            kind: _time_step(trainer, numbers[0], _TIMED_SECONDS / len(kinds))
+            for kind, numbers in kinds.items()
+        }
+    epoch = sum(seconds[kind] * len(numbers) for kind, numbers in kinds.items()) / recipe.epochs
     validation = len(data.validation) if data.validation else 0
-    in_step = -(-len(data.train) // trainer.steps_per_epoch)
-    per_image = seconds[-1] / recipe.learnt_from(in_step)
+    whole = max(kinds, key=lambda kind: (kind[0], not kind[1]))  # of one pass, if there is such
+    passes = 1 + whole[1] * recipe.sam_share
+    per_image = seconds[whole] / recipe.learnt_from(-(-len(data.train) // per_epoch)) / passes
     look = per_image * _VALIDATION_SHARE
     # With several views the model looks once more, for the accuracy of a single view.
     times = VIEWS[recipe.test_views] + (recipe.test_views != "one")
     answered = validation + (len(data.test) if data.test else 0)
-    return Timing(step * trainer.steps_per_epoch + validation * look, answered * times * look)
+    return Timing(epoch + validation * look, answered * times * look)
 
 
 def _time_step(trainer: Trainer, number: int, allowed: float) -> float:

@@ -25,6 +25,16 @@ MODELS = sorted(set(zoo.MODELS) - {"compact-cnn-wide", "brittan-final"})
 """The others differ from one of these in widths alone."""
 
 
+SHORT = Recipe(
+    model="whitened-cnn",
+    widths=(8, 12),
+    optimizer="sgd",
+    epochs=2,
+    batch_size=16,
+    precision="fp32",
+)
+
+
 def built(model, *, size=32, channels=3, **changes):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -188,17 +198,8 @@ def world_of(images: int) -> Splits:
 )
 def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share, aware):
     """Real steps of the trainer, uneven batches and sizes that change within an epoch included."""
-    recipe = Recipe(
-        model="whitened-cnn",
-        widths=(8, 12),
-        optimizer="sgd",
-        training_sizes=sizes,
-        hardest_share=share,
-        sam_steps=aware,
-        sam_share=0.3,
-        epochs=2,
-        batch_size=16,
-        precision="fp32",
+    recipe = replace(
+        SHORT, training_sizes=sizes, hardest_share=share, sam_steps=aware, sam_share=0.3
     )
     made = Trainer(world_of(50), recipe)
     small = None
@@ -230,16 +231,7 @@ def test_a_whole_trainings_steps_cost_what_torch_counts(sizes, share, aware):
 
 @pytest.mark.parametrize("share", [1.0, 0.6])
 def test_statistics_of_averaged_weights_cost_what_torch_counts(share):
-    recipe = Recipe(
-        model="whitened-cnn",
-        widths=(8, 12),
-        optimizer="sgd",
-        hardest_share=share,
-        averaged_steps=0.5,
-        epochs=2,
-        batch_size=8,
-        precision="fp32",
-    )
+    recipe = replace(SHORT, hardest_share=share, averaged_steps=0.5, batch_size=8)
     made = Trainer(world_of(50), recipe)
     small = None if made._proxy is None else made._proxy.learner.network
     arguments = {"shape": (12, 12, 3), "images": 50, "steps_per_epoch": 7, "proxy": small}
@@ -255,14 +247,7 @@ def test_statistics_of_averaged_weights_cost_what_torch_counts(share):
 
 
 def test_muons_products_are_among_what_torch_counts_in_a_step():
-    recipe = Recipe(
-        model="whitened-cnn",
-        widths=(8, 12),
-        optimizer="muon",
-        epochs=1,
-        batch_size=64,
-        precision="fp32",
-    )
+    recipe = replace(SHORT, optimizer="muon", epochs=1, batch_size=64)
     made = Trainer(world_of(50), recipe)
     made.network.train()
     (batch,) = made.batches(1)

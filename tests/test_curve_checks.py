@@ -151,32 +151,29 @@ def test_a_loss_that_still_falls_at_a_constant_rate_asks_for_more_epochs():
     assert outcome("TS102", variation(history=falling, stopped="early stopping")) == "clear"
 
 
-def test_where_the_rate_ends_near_0_a_falling_loss_says_nothing_but_being_level_does():
+@pytest.mark.parametrize(
+    ("settings", "beginning", "counted"),
+    [
+        ({"schedule": "cosine"}, "Its learning rate ends near 0 (schedule “cosine”)", ""),
+        (
+            {"averaged_steps": 0.2, "sam_steps": 0.1},
+            "The weights of its last steps are averaged",
+            " and with weights moved to where the loss is higher",
+        ),
+    ],
+)
+def test_where_every_training_ends_with_a_falling_loss_being_level_asks_for_more_epochs(
+    settings, beginning, counted
+):
     falling = [2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1]
-    settings = {"schedule": "cosine"}
     known = curve([0.98] * 8, [0.9] * 8, loss=falling)
     assert outcome("TS102", variation(history=known, **settings)) == "clear"
     level = curve([0.85] * 8, [0.84] * 8, loss=falling)
     one = finding("TS102", variation(history=level, **settings))
     assert one["items"][0]["evidence"] == (
-        "Its learning rate ends near 0 (schedule “cosine”), so that its loss had to fall to the "
-        "end; but after 8 epochs it knew 85.0% of the training images, counted while it learnt, "
-        "and 84.0% of the validation images: a longer schedule has room."
-    )
-
-
-def test_where_weights_are_averaged_in_the_end_a_falling_loss_says_nothing_either():
-    falling = [2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1]
-    settings = {"averaged_steps": 0.2, "sam_steps": 0.1}
-    known = curve([0.98] * 8, [0.9] * 8, loss=falling)
-    assert outcome("TS102", variation(history=known, **settings)) == "clear"
-    level = curve([0.85] * 8, [0.84] * 8, loss=falling)
-    one = finding("TS102", variation(history=level, **settings))
-    assert one["items"][0]["evidence"] == (
-        "The weights of its last steps are averaged, so that its loss had to fall to the end; but "
-        "after 8 epochs it knew 85.0% of the training images, counted while it learnt and with "
-        "weights moved to where the loss is higher, and 84.0% of the validation images: a longer "
-        "schedule has room."
+        f"{beginning}, so that its loss had to fall to the end; but after 8 epochs it knew 85.0% "
+        f"of the training images, counted while it learnt{counted}, and 84.0% of the validation "
+        "images: a longer schedule has room."
     )
 
 

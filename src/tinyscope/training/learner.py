@@ -37,6 +37,7 @@ class Learner:
         self._class_weights = class_weights
         self._optimizer = build_optimizer(recipe, network)
         self._pass = _pass(self._forward_and_backward, network)
+        # A network of one layer has no hidden kernels: there, its own is moved.
         kernels = [each for each in network.parameters() if each.requires_grad and each.dim() > 1]
         self._sharpness_aware = SharpnessAwarePass(
             self._pass, _pass(self._ascent, network), hidden_kernels(network) or kernels, recipe

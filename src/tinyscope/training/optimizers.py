@@ -64,8 +64,8 @@ def _last(network: nn.Module) -> list[nn.Linear]:
 def _muon(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     last = _last(network)
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    head = [each for each in trainable if any(each is layer.weight for layer in last)]
     kernels = hidden_kernels(network)
+    head = [each for each in trainable if each.dim() > 1 and each not in set(kernels)]
     offsets = [each for each in trainable if each.dim() <= 1]
     head_rate, offset_rate = recipe.head_learning_rate, recipe.offset_learning_rate
     if last and not isinstance(last[0], MeanLinear):

@@ -18,8 +18,8 @@ class SharpnessAwarePass:
     Weights whose surroundings have a low loss too know more of new images. Foret et al. 2021,
     "Sharpness-Aware Minimization for Efficiently Improving Generalization" (arXiv 2010.01412,
     equation 2): the place lies in the direction of the gradient, at the distance of a radius.
-    Differs: the direction may come from some of the batch's images, which is cheaper; offsets of
-    convolutions and norms stay where they are.
+    Differs: the direction may come from some of the batch's images, which is cheaper; what is
+    not among the kernels stays where it is.
 
     Args:
         compute: the pass at the weights as they are.
